@@ -1,0 +1,181 @@
+/**
+ * Every setting in one table: its variable, its default, what it may be, what it does. Read once at start by `main.ts`; nothing below main
+ * imports this file. A bad value stops the start with the name, the value and the allowed range.
+ */
+import { cpus } from 'node:os';
+import type { LlmSetup } from './llm/create.js';
+import { EngineError } from './shared/errors.js';
+import type { SttSetup } from './stt/create.js';
+import { type LogLevel, logLevels } from './telemetry/log.js';
+import type { TtsSetup } from './tts/create.js';
+
+export type Config = {
+  readonly host: string;
+  readonly port: number;
+  readonly sessionsMax: number;
+  /** Sets of worker threads; sessions are spread over them by slot. */
+  readonly lanes: number;
+  readonly sockets: 'auto' | 'uws' | 'ws';
+  readonly agentsPath: string | undefined;
+  readonly vadModelPath: string | undefined;
+  readonly logLevel: LogLevel;
+  readonly drainSeconds: number;
+  readonly stt: SttSetup;
+  readonly llm: LlmSetup;
+  readonly tts: TtsSetup;
+};
+
+/** Settings that no deployment has needed to change so far; their relations are asserted where they are used. */
+export const fixed = {
+  /** A VAD pass at most this often. */
+  vadPassMs: 8,
+  /** Timers of all sessions in the conversation thread. */
+  conversationTickMs: 10,
+  sttPullMs: 100,
+  sweepMs: 40,
+  initiationGraceMs: 1000,
+  pingIntervalMs: 2000,
+  heardWaitMs: 100,
+  readyTimeoutMs: 30_000,
+  stopTimeoutMs: 5000,
+} as const;
+
+type Row = { readonly name: string; readonly fallback: string; readonly allowed: string; readonly means: string };
+
+/** What `npm start -- --help` prints. */
+export const settingsTable: readonly Row[] = [
+  { name: 'PARLEY_HOST', fallback: '127.0.0.1', allowed: 'an address of this machine', means: 'address to listen on' },
+  { name: 'PARLEY_PORT', fallback: '8080', allowed: '0..65535 (0: any free one)', means: 'port to listen on' },
+  { name: 'PARLEY_SESSIONS_MAX', fallback: '64', allowed: '1..4096', means: 'calls at once; memory is taken at start' },
+  { name: 'PARLEY_LANES', fallback: 'cores / 4, at least 1', allowed: '1..64', means: 'sets of worker threads' },
+  { name: 'PARLEY_SOCKETS', fallback: 'auto', allowed: 'auto | uws | ws', means: 'socket library' },
+  { name: 'PARLEY_AGENTS', fallback: '(built-in demo agent)', allowed: 'a folder or file of agent JSON', means: 'your agents' },
+  {
+    name: 'PARLEY_VAD_MODEL',
+    fallback: '(shipped Silero 6)',
+    allowed: 'path of a Silero 5 or 6 ONNX file',
+    means: 'speech detector',
+  },
+  { name: 'PARLEY_LOG', fallback: 'info', allowed: logLevels.join(' | '), means: 'log lines on standard error' },
+  { name: 'PARLEY_DRAIN_SECONDS', fallback: '600', allowed: '0..86400', means: 'how long calls may finish after SIGTERM' },
+  { name: 'PARLEY_STT', fallback: 'by keys, else embedded', allowed: 'embedded | groq | openai', means: 'recognition' },
+  { name: 'PARLEY_LLM', fallback: 'by keys, else embedded', allowed: 'embedded | groq | openai', means: 'language model' },
+  { name: 'PARLEY_TTS', fallback: 'by keys, else embedded', allowed: 'embedded | elevenlabs | openai', means: 'synthesis' },
+  { name: 'PARLEY_STT_MODEL', fallback: '(the adapter’s)', allowed: 'a model name', means: 'recognition model' },
+  {
+    name: 'PARLEY_LLM_MODEL',
+    fallback: '(the adapter’s)',
+    allowed: 'a model name',
+    means: 'language model, unless the agent names one',
+  },
+  {
+    name: 'PARLEY_TTS_MODEL',
+    fallback: '(the adapter’s)',
+    allowed: 'a model name',
+    means: 'synthesis model, unless the agent names one',
+  },
+  { name: 'PARLEY_TTS_VOICE', fallback: '(the adapter’s)', allowed: 'a voice id', means: 'voice, unless the agent names one' },
+  { name: 'GROQ_API_KEY', fallback: '', allowed: 'a key', means: 'switches recognition and language model to Groq' },
+  { name: 'OPENAI_API_KEY', fallback: '', allowed: 'a key', means: 'switches to OpenAI what has no other key' },
+  { name: 'ELEVENLABS_API_KEY', fallback: '', allowed: 'a key', means: 'switches synthesis to ElevenLabs' },
+  {
+    name: 'GROQ_BASE_URL',
+    fallback: 'https://api.groq.com',
+    allowed: 'http(s) URL',
+    means: 'another server for Groq’s protocol',
+  },
+  {
+    name: 'OPENAI_BASE_URL',
+    fallback: 'https://api.openai.com/v1',
+    allowed: 'http(s) URL',
+    means: 'vLLM, Ollama, faster-whisper, …',
+  },
+  {
+    name: 'ELEVENLABS_BASE_URL',
+    fallback: 'https://api.elevenlabs.io',
+    allowed: 'http(s) URL',
+    means: 'another server for its protocol',
+  },
+];
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+export function readConfig(environment: Environment): Config {
+  const read = (name: string): string => environment[name]?.trim() ?? '';
+  const bad = (name: string, value: string): EngineError => {
+    const row = settingsTable.find((candidate) => candidate.name === name);
+    return new EngineError('config', `${name}="${value}" is not allowed. Allowed: ${row?.allowed ?? 'see the README'}.`);
+  };
+  const integer = (name: string, fallback: number, min: number, max: number): number => {
+    const text = read(name);
+    if (text === '') return fallback;
+    const value = Number(text);
+    if (!/^\d+$/.test(text) || value < min || value > max) throw bad(name, text);
+    return value;
+  };
+  const choice = <const Value extends string>(name: string, values: readonly Value[], fallback: Value): Value => {
+    const text = read(name);
+    if (text === '') return fallback;
+    const found = values.find((value) => value === text);
+    if (found === undefined) throw bad(name, text);
+    return found;
+  };
+  const url = (name: string): string => {
+    const text = read(name);
+    if (text === '') return '';
+    if (!/^https?:\/\//.test(text) || !URL.canParse(text)) throw bad(name, text);
+    return text.replace(/\/+$/, '');
+  };
+
+  const groqKey = read('GROQ_API_KEY');
+  const openAiKey = read('OPENAI_API_KEY');
+  const elevenLabsKey = read('ELEVENLABS_API_KEY');
+  const urls = {
+    groq: url('GROQ_BASE_URL'),
+    openai: url('OPENAI_BASE_URL'),
+    elevenlabs: url('ELEVENLABS_BASE_URL'),
+    embedded: '',
+  };
+  const keys = { groq: groqKey, openai: openAiKey, elevenlabs: elevenLabsKey, embedded: '' };
+  const hasOpenAi = openAiKey !== '';
+  const byKey = groqKey !== '' ? 'groq' : hasOpenAi ? 'openai' : 'embedded';
+  const stt = choice('PARLEY_STT', ['embedded', 'groq', 'openai'], byKey);
+  const llm = choice('PARLEY_LLM', ['embedded', 'groq', 'openai'], byKey);
+  const tts = choice(
+    'PARLEY_TTS',
+    ['embedded', 'elevenlabs', 'openai'],
+    elevenLabsKey !== '' ? 'elevenlabs' : hasOpenAi ? 'openai' : 'embedded',
+  );
+  for (const [name, provider, keyName] of [
+    ['PARLEY_STT', stt, 'GROQ_API_KEY'],
+    ['PARLEY_LLM', llm, 'GROQ_API_KEY'],
+    ['PARLEY_TTS', tts, 'ELEVENLABS_API_KEY'],
+  ] as const) {
+    if ((provider === 'groq' || provider === 'elevenlabs') && keys[provider] === '') {
+      throw new EngineError('config', `${name}="${provider}" needs ${keyName}, which is not set.`);
+    }
+    if (provider === 'openai' && openAiKey === '' && urls.openai === '') {
+      throw new EngineError('config', `${name}="openai" needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server without keys.`);
+    }
+  }
+  return {
+    host: read('PARLEY_HOST') || '127.0.0.1',
+    port: integer('PARLEY_PORT', 8080, 0, 65535),
+    sessionsMax: integer('PARLEY_SESSIONS_MAX', 64, 1, 4096),
+    lanes: integer('PARLEY_LANES', Math.max(1, Math.floor(cpus().length / 4)), 1, 64),
+    sockets: choice('PARLEY_SOCKETS', ['auto', 'uws', 'ws'], 'auto'),
+    agentsPath: read('PARLEY_AGENTS') || undefined,
+    vadModelPath: read('PARLEY_VAD_MODEL') || undefined,
+    logLevel: choice('PARLEY_LOG', logLevels, 'info'),
+    drainSeconds: integer('PARLEY_DRAIN_SECONDS', 600, 0, 86_400),
+    stt: { provider: stt, apiKey: keys[stt], baseUrl: urls[stt], model: read('PARLEY_STT_MODEL') },
+    llm: { provider: llm, apiKey: keys[llm], baseUrl: urls[llm], model: read('PARLEY_LLM_MODEL') },
+    tts: {
+      provider: tts,
+      apiKey: keys[tts],
+      baseUrl: urls[tts],
+      model: read('PARLEY_TTS_MODEL'),
+      voice: read('PARLEY_TTS_VOICE'),
+    },
+  };
+}

@@ -1,0 +1,51 @@
+/** The link between main and the conversation thread: the public protocol's events, already decoded, and the session's life. */
+import type { Address } from '../shared/links.js';
+import type { AudioFormat, ClientEvent, ServerEvent } from '../wire/events.js';
+
+/** main → conversation. */
+export type ToConversation = Address &
+  (
+    | {
+        readonly type: 'open';
+        readonly conversationId: string;
+        /** Empty: the default agent. */
+        readonly agentId: string;
+        readonly source: string;
+      }
+    | { readonly type: 'client_event'; readonly event: ClientEvent }
+    /** Audio arrived before any initiation: start with defaults. */
+    | { readonly type: 'early_audio' }
+    /** The first frame of a speech was handed to the socket. */
+    | { readonly type: 'first_frame'; readonly speech: number; readonly atMs: number }
+    /** The socket is gone, or the session must end. Answered with `released`. */
+    | { readonly type: 'close'; readonly code: number; readonly reason: string }
+  );
+
+/** conversation → main. */
+export type FromConversation = Address &
+  /** The session has begun; the metadata event comes next. Audio goes both ways in these formats unless it is text only. */
+  (
+    | {
+        readonly type: 'begin';
+        readonly inputFormat: AudioFormat;
+        readonly outputFormat: AudioFormat;
+        readonly isTextOnly: boolean;
+        readonly sendsAudio: boolean;
+        readonly sendsScores: boolean;
+      }
+    /** To be encoded and sent, in order. Main counts them; frames say after how many they may go. */
+    | { readonly type: 'control'; readonly event: ServerEvent }
+    /** A CUT: like `control`, then nothing of an older epoch than `epoch` may follow. `decidedAtMs`: monotonic. */
+    | {
+        readonly type: 'interruption';
+        readonly event: ServerEvent;
+        readonly flush: ServerEvent;
+        readonly epoch: number;
+        readonly decidedAtMs: number;
+      }
+    /** A HOLD was cleared: kept frames may go. */
+    | { readonly type: 'ring' }
+    /** Send the close frame. */
+    | { readonly type: 'end'; readonly code: number; readonly reason: string }
+    | { readonly type: 'released' }
+  );

@@ -1,0 +1,165 @@
+/** From an agent and what the client asked for at the start: the settings of one session, or why it is refused. Pure. */
+import type { ErrorType } from '../shared/errors.js';
+import { type AgentConfig, enabledEvents, turnSettingsOf } from '../store/agents.js';
+import type { TurnSettings } from '../turn/settings.js';
+import type { AudioFormat, Initiation } from '../wire/events.js';
+
+export type Profile = {
+  readonly agentId: string;
+  readonly prompt: string;
+  readonly firstMessage: string;
+  readonly language: string;
+  readonly model: string;
+  readonly temperature: number;
+  readonly maxTokens: number;
+  readonly extraBody: Readonly<Record<string, unknown>> | undefined;
+  readonly userId: string | undefined;
+  readonly voice: {
+    readonly voiceId: string;
+    readonly modelId: string;
+    readonly language: string;
+    readonly speed: number;
+    readonly stability: number;
+    readonly similarityBoost: number;
+  };
+  readonly keywords: readonly string[];
+  readonly grammar: unknown;
+  readonly inputFormat: AudioFormat;
+  readonly outputFormat: AudioFormat;
+  readonly isTextOnly: boolean;
+  readonly maxDurationMs: number;
+  readonly events: ReadonlySet<string>;
+  readonly turn: TurnSettings;
+  readonly idlePhrases: readonly string[];
+  readonly apology: string;
+};
+
+export type Refusal = { readonly errorType: ErrorType; readonly code: 1002 | 1008; readonly reason: string };
+
+export const noInitiation: Initiation = { overrides: {}, dynamicVariables: {} };
+
+const englishIdle = ['Are you still there?', 'I am still here whenever you are ready.'];
+const englishApology = 'Sorry, something went wrong on my side. Could you say that again?';
+
+/** `system` holds the values of the reserved `system__` variables. */
+export function resolveProfile(
+  agent: AgentConfig,
+  initiation: Initiation,
+  system: Readonly<Record<string, string | number>>,
+): { readonly ok: true; readonly profile: Profile } | { readonly ok: false; readonly refusal: Refusal } {
+  const { conversation_config: config, platform_settings: platform } = agent;
+  const asked = initiation.overrides;
+  const forbidden = forbiddenOverride(agent, initiation);
+  if (forbidden !== undefined) {
+    return refuse('override_error', `Override for field '${forbidden}' is not allowed by config.`);
+  }
+  const variables = new Map<string, string>();
+  const { dynamic_variable_placeholders: placeholders } = config.agent.dynamic_variables;
+  for (const source of [placeholders, initiation.dynamicVariables]) {
+    for (const [name, value] of Object.entries(source)) if (!name.startsWith('system__')) variables.set(name, String(value));
+  }
+  for (const [name, value] of Object.entries(system)) variables.set(name, String(value));
+
+  const missing = new Set<string>();
+  const fill = (text: string, hidesSecrets: boolean): string =>
+    text.replace(/\{\{\s*([A-Za-z0-9_]+)\s*\}\}/g, (_whole, name: string) => {
+      if (hidesSecrets && name.startsWith('secret__')) return '';
+      const value = variables.get(name);
+      if (value === undefined) missing.add(name);
+      return value ?? '';
+    });
+  const prompt = fill(asked.prompt ?? config.agent.prompt.prompt, true);
+  const firstMessage = fill(asked.firstMessage ?? config.agent.first_message, true);
+  if (missing.size > 0) {
+    return refuse('missing_dynamic_variable', `Missing required dynamic variables: ${[...missing].join(', ')}`.slice(0, 120));
+  }
+  const language = asked.language ?? config.agent.language;
+  const allowsKeywords = platform.overrides.conversation_config_override.asr.keywords;
+  const clientEvents = asked.clientEvents ?? config.conversation.client_events;
+  const isTextOnly = asked.textOnly ?? config.conversation.text_only;
+  const turn = turnSettingsOf(agent);
+  return {
+    ok: true,
+    profile: {
+      agentId: agent.agent_id,
+      prompt,
+      firstMessage,
+      language,
+      model: asked.llm ?? config.agent.prompt.llm,
+      temperature: config.agent.prompt.temperature,
+      maxTokens: config.agent.prompt.max_tokens > 0 ? config.agent.prompt.max_tokens : 400,
+      extraBody: initiation.customLlmExtraBody,
+      userId: initiation.userId,
+      voice: {
+        voiceId: asked.voiceId ?? config.tts.voice_id,
+        modelId: asked.ttsModelId ?? config.tts.model_id,
+        language,
+        speed: asked.speed ?? config.tts.speed,
+        stability: asked.stability ?? config.tts.stability,
+        similarityBoost: asked.similarityBoost ?? config.tts.similarity_boost,
+      },
+      keywords: allowsKeywords && asked.asrKeywords !== undefined ? asked.asrKeywords : config.asr.keywords,
+      grammar: agent.parley.grammar,
+      inputFormat: config.asr.user_input_audio_format,
+      outputFormat: config.tts.agent_output_audio_format,
+      isTextOnly,
+      maxDurationMs: (asked.maxDurationSeconds ?? config.conversation.max_duration_seconds) * 1000,
+      events: eventsFor(clientEvents, isTextOnly),
+      turn: { ...turn, language: language.slice(0, 2).toLowerCase(), isInterruptible: clientEvents.includes('interruption') },
+      idlePhrases: agent.parley.idle_phrases ?? englishIdle,
+      apology: agent.parley.apology ?? englishApology,
+    },
+  };
+}
+
+function eventsFor(names: readonly string[], isTextOnly: boolean): Set<string> {
+  const events = enabledEvents(names);
+  if (isTextOnly) {
+    events.add('agent_chat_response_part');
+    for (const name of ['audio', 'vad_score', 'user_transcript', 'tentative_user_transcript']) events.delete(name);
+  }
+  return events;
+}
+
+const refuse = (errorType: ErrorType, reason: string): { ok: false; refusal: Refusal } => ({
+  ok: false,
+  refusal: { errorType, code: 1008, reason },
+});
+
+/** The first override that is asked for, differs from the agent's own value and is not allowed. */
+function forbiddenOverride(agent: AgentConfig, initiation: Initiation): string | undefined {
+  const { conversation_config: config, platform_settings: platform } = agent;
+  const allowed = platform.overrides.conversation_config_override;
+  const asked = initiation.overrides;
+  const rows: readonly (readonly [string, unknown, unknown, boolean])[] = [
+    ['prompt', asked.prompt, config.agent.prompt.prompt, allowed.agent.prompt.prompt],
+    ['llm', asked.llm, config.agent.prompt.llm, allowed.agent.prompt.llm],
+    ['first_message', asked.firstMessage, config.agent.first_message, allowed.agent.first_message],
+    ['language', asked.language, config.agent.language, allowed.agent.language],
+    ['voice_id', asked.voiceId, config.tts.voice_id, allowed.tts.voice_id],
+    ['model_id', asked.ttsModelId, config.tts.model_id, allowed.tts.model_id],
+    ['stability', asked.stability, config.tts.stability, allowed.tts.stability],
+    ['speed', asked.speed, config.tts.speed, allowed.tts.speed],
+    ['similarity_boost', asked.similarityBoost, config.tts.similarity_boost, allowed.tts.similarity_boost],
+    ['text_only', asked.textOnly, config.conversation.text_only, allowed.conversation.text_only],
+    [
+      'max_duration_seconds',
+      asked.maxDurationSeconds,
+      config.conversation.max_duration_seconds,
+      allowed.conversation.max_duration_seconds,
+    ],
+    [
+      'client_events',
+      asked.clientEvents === undefined ? undefined : [...asked.clientEvents].sort().join(),
+      [...config.conversation.client_events].sort().join(),
+      allowed.conversation.client_events,
+    ],
+    ['custom_llm_extra_body', extraBodyAsked(initiation), undefined, platform.overrides.custom_llm_extra_body],
+  ];
+  return rows.find(([, wanted, own, isAllowed]) => wanted !== undefined && wanted !== own && !isAllowed)?.[0];
+}
+
+function extraBodyAsked(initiation: Initiation): true | undefined {
+  const body = initiation.customLlmExtraBody;
+  return body !== undefined && Object.keys(body).length > 0 ? true : undefined;
+}

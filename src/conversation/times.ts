@@ -1,0 +1,101 @@
+/**
+ * The named instants of one turn, from the caller's last sample to the first frame of the answer, on the monotonic clock. Their order is
+ * asserted where one causes the next; the differences go into the histograms. Conversation thread.
+ */
+import type { Recorder } from '../telemetry/recorder.js';
+
+/** In the order in which they happen, but for `committed`, which may come at any time after `finalAnswered`. */
+export const instants = [
+  'speechEnd',
+  'finalAsked',
+  'finalAnswered',
+  'committed',
+  'llmAsked',
+  'firstToken',
+  'firstSegment',
+  'firstChunk',
+  'firstFrame',
+] as const;
+export type Instant = (typeof instants)[number];
+
+/** [cause, effect]: an effect before its cause is a bug of ours. */
+const causes: readonly (readonly [Instant, Instant])[] = [
+  ['finalAsked', 'finalAnswered'],
+  ['finalAnswered', 'llmAsked'],
+  ['llmAsked', 'firstToken'],
+  ['firstToken', 'firstSegment'],
+  ['firstSegment', 'firstChunk'],
+  ['firstChunk', 'firstFrame'],
+  ['committed', 'firstFrame'],
+];
+
+/** Clocks are one, but instants are rounded on their way. */
+const toleranceMs = 1;
+
+export class TurnTimes {
+  readonly turn: number;
+  readonly #at = new Map<Instant, number>();
+  /** When the turn became due by its endpoint delay. */
+  dueAtMs = 0;
+
+  constructor(turn: number) {
+    this.turn = turn;
+  }
+
+  mark(instant: Instant, atMs: number): void {
+    if (atMs > 0) this.#at.set(instant, atMs);
+  }
+
+  get(instant: Instant): number | undefined {
+    return this.#at.get(instant);
+  }
+
+  /** Every instant, monotonic ms, as fields of a log line. */
+  fields(): Record<string, number> {
+    return Object.fromEntries([...this.#at].map(([instant, atMs]) => [`${instant}_at_ms`, Math.round(atMs * 1000) / 1000]));
+  }
+
+  /** The first pair that is in the wrong order, as text, or undefined. */
+  disorder(): string | undefined {
+    for (const [cause, effect] of causes) {
+      const first = this.#at.get(cause);
+      const second = this.#at.get(effect);
+      if (first !== undefined && second !== undefined && second < first - toleranceMs) {
+        return `${effect} came ${(first - second).toFixed(1)} ms before ${cause}`;
+      }
+    }
+    return undefined;
+  }
+
+  /** Records the stages that happened. */
+  record(recorder: Recorder): void {
+    const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;
+    const put = (stage: Parameters<Recorder['record']>[0], value: number): void => {
+      if (!Number.isNaN(value)) recorder.record(stage, value);
+    };
+    put('speech_end_to_final', at('finalAnswered') - at('speechEnd'));
+    put('speech_end_to_commit', at('committed') - at('speechEnd'));
+    put('commit_to_first_token', Math.max(0, at('firstToken') - at('committed')));
+    put('first_token_to_first_segment', at('firstSegment') - at('firstToken'));
+    put('first_segment_to_first_chunk', at('firstChunk') - at('firstSegment'));
+    put('first_chunk_to_first_frame_sent', at('firstFrame') - Math.max(at('firstChunk'), at('committed')));
+    put('speech_end_to_first_frame_sent', at('firstFrame') - at('speechEnd'));
+    put('engine_overhead', this.overheadMs());
+    const disorder = this.disorder();
+    if (disorder !== undefined) recorder.count('parley_timeline_disorder_total');
+  }
+
+  /**
+   * What the engine itself added on the way: between the final transcript and the request to the model, between the text of the first
+   * segment and the request for its audio being answered, between the first chunk (or the commit, if later) and the first frame.
+   * Endpointing and the providers' own time are not in it.
+   */
+  overheadMs(): number {
+    const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;
+    const request = Math.max(0, at('llmAsked') - Math.max(at('finalAnswered'), 0));
+    const isCommitLast = at('committed') > at('firstChunk');
+    const send = at('firstFrame') - Math.max(at('firstChunk'), at('committed'));
+    const commit = isCommitLast ? Math.max(0, at('committed') - Math.max(this.dueAtMs, at('finalAnswered'))) : 0;
+    return request + send + commit;
+  }
+}

@@ -1,0 +1,191 @@
+/**
+ * The engine, put together: memory, threads, calls, sockets. Main thread. `main.ts` starts one from the environment; benches and tests start
+ * it with a configuration of theirs.
+ */
+import { readFileSync } from 'node:fs';
+
+import './shared/no-telemetry.js';
+
+import { type Config, fixed } from './config.js';
+import type { Call } from './server/call.js';
+import { Calls } from './server/calls.js';
+import { callsMetrics } from './server/calls-metrics.js';
+import { type ChosenSocketServer, openSocketServer } from './server/open.js';
+import { loadPages } from './server/pages.js';
+import { createRoutes } from './server/routes.js';
+import { nowMs } from './shared/clock.js';
+import { EngineError } from './shared/errors.js';
+import type { MetricsAnswer } from './shared/links.js';
+import { boardOf, createBlock } from './shared/slots.js';
+import { loadAgents, parseAgent } from './store/agents.js';
+import { defaultAgent } from './store/default-agent.js';
+import { createLog, type Log } from './telemetry/log.js';
+import { watchLoop } from './telemetry/loop.js';
+import { prometheusText } from './telemetry/prometheus.js';
+import { Recorder } from './telemetry/recorder.js';
+import { Threads } from './threads.js';
+
+const socketLimits = {
+  messageBytesMax: 1024 * 1024,
+  bodyBytesMax: 1024 * 1024,
+  bodyTimeoutMs: 10_000,
+  headerBytesMax: 16 * 1024,
+  bufferedBytesMax: 1024 * 1024,
+} as const;
+
+const metricsTimeoutMs = 1000;
+
+export const version: string = readVersion();
+
+export class Engine {
+  readonly port: number;
+  /** What serves: sockets, recognition, model, synthesis; one line each. */
+  readonly says: readonly string[];
+  readonly #server: ChosenSocketServer;
+  readonly #calls: Calls;
+  readonly #threads: Threads;
+  readonly #recorder: Recorder;
+  readonly #log: Log;
+  readonly #stopTimers: () => void;
+  #stopping: Promise<MetricsAnswer[]> | undefined;
+
+  private constructor(parts: {
+    port: number;
+    says: readonly string[];
+    server: ChosenSocketServer;
+    calls: Calls;
+    threads: Threads;
+    recorder: Recorder;
+    log: Log;
+    stopTimers: () => void;
+  }) {
+    this.port = parts.port;
+    this.says = parts.says;
+    this.#server = parts.server;
+    this.#calls = parts.calls;
+    this.#threads = parts.threads;
+    this.#recorder = parts.recorder;
+    this.#log = parts.log;
+    this.#stopTimers = parts.stopTimers;
+  }
+
+  /** Resolves when calls can be taken. `onDeath`: a thread died; every call was told, and the process should end. */
+  static async start(config: Config, onDeath: (error: Error) => void): Promise<Engine> {
+    const log = createLog(config.logLevel);
+    const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
+    const block = createBlock(config.sessionsMax);
+    const board = boardOf(block);
+    const recorder = new Recorder();
+    // Calls and threads know each other; calls exist first and are closed until the threads are ready.
+    const calls: { current: Calls | undefined } = { current: undefined };
+    const threads = await Threads.start(config, [...agents.values()], block, board, {
+      onConversation: (message) => calls.current?.fromConversation(message),
+      onReleased: (message) => calls.current?.released(message),
+      onRing: () => calls.current?.ring(),
+      onDeath: (thread, error) => {
+        log('thread.failed', { thread, message: error.message });
+        calls.current?.endAll(1011, 'Internal error. Please call again.');
+        onDeath(error);
+      },
+    });
+    const live = new Calls(block, threads.lanes, recorder, log, nowMs);
+    calls.current = live;
+    const page = loadPages();
+    const answers = async (): Promise<MetricsAnswer[]> => [
+      callsMetrics(live, recorder),
+      ...(await threads.metrics(metricsTimeoutMs)),
+    ];
+    const http = createRoutes({
+      version,
+      isReady: () => live.isOpen && live.freeCount > 0,
+      freeCount: () => live.freeCount,
+      liveCount: () => live.liveCount,
+      metricsText: async () => prometheusText(await answers()),
+      page,
+      onError: (path, error) => log('http.failed', { path, message: error instanceof Error ? error.message : String(error) }),
+    });
+    let server: ChosenSocketServer | undefined;
+    try {
+      server = await openSocketServer<Call>(
+        config.sockets,
+        {
+          upgrade: (request) => live.upgrade(request),
+          opened: (call, connection) => live.opened(call, connection),
+          message: (call, bytes, isBinary) => call.message(bytes, isBinary),
+          pong: () => undefined,
+          closed: (call, code) => live.closed(call, code),
+          http,
+        },
+        socketLimits,
+      );
+      const port = await server.listen(config.host, config.port);
+      const sweeper = setInterval(() => live.sweep(), fixed.sweepMs);
+      const loop = watchLoop(recorder);
+      live.isOpen = true;
+      const says = [server.reason, ...threads.says];
+      const stopTimers = (): void => {
+        clearInterval(sweeper);
+        loop.stop();
+      };
+      return new Engine({ port, says, server, calls: live, threads, recorder, log, stopTimers });
+    } catch (error) {
+      await server?.close();
+      await threads.stop();
+      throw error;
+    }
+  }
+
+  get liveCount(): number {
+    return this.#calls.liveCount;
+  }
+
+  /** Figures of all threads. */
+  async metrics(): Promise<MetricsAnswer[]> {
+    return [callsMetrics(this.#calls, this.#recorder), ...(await this.#threads.metrics(metricsTimeoutMs))];
+  }
+
+  /**
+   * Takes no new calls, lets the running ones finish for `drainMs`, ends what is left with 1011, then stops everything.
+   * A second call with less time shortens the wait of the first. Resolves with the last figures of all threads.
+   */
+  stop(drainMs: number): Promise<MetricsAnswer[]> {
+    this.#calls.isOpen = false;
+    this.#server.stopListening();
+    if (drainMs <= 0) this.#calls.endAll(1011, 'The server is restarting. Please call again.');
+    this.#stopping ??= this.#drain(drainMs);
+    return this.#stopping;
+  }
+
+  async #drain(drainMs: number): Promise<MetricsAnswer[]> {
+    this.#log('engine.stopping', { calls: this.#calls.liveCount });
+    if (this.#calls.liveCount > 0) {
+      await Promise.race([
+        new Promise<void>((resolve) => (this.#calls.onEmpty = resolve)),
+        delay(Math.max(drainMs, closeWaitMs)),
+      ]);
+    }
+    this.#calls.endAll(1011, 'The server is restarting. Please call again.');
+    if (this.#calls.liveCount > 0) await delay(closeWaitMs);
+    this.#stopTimers();
+    await this.#server.close();
+    const last = await this.metrics();
+    await this.#threads.stop();
+    return last;
+  }
+}
+
+/** Time for close frames to leave. */
+const closeWaitMs = 250;
+
+function delay(durationMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, durationMs);
+  });
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  const value: unknown = JSON.parse(text);
+  if (typeof value === 'object' && value !== null && 'version' in value) return String(value.version);
+  throw new EngineError('missing', 'package.json has no version');
+}

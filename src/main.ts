@@ -1,0 +1,79 @@
+/** `npm start`: reads the settings, starts the engine, says what it is and can, and ends it in good order. Main thread. */
+import { readConfig, settingsTable } from './config.js';
+import { Engine, version } from './engine.js';
+import { nowMs } from './shared/clock.js';
+import { EngineError } from './shared/errors.js';
+import { stageTable } from './telemetry/prometheus.js';
+
+/** Ends the process however it hangs. */
+const exitMaxMs = 10_000;
+
+function help(): string {
+  const rows = settingsTable.map(
+    ({ name, fallback, allowed, means }) => `  ${name.padEnd(21)} ${means}. ${allowed}. Default: ${fallback || 'none'}.`,
+  );
+  return ['Parley, a voice-agent engine. Settings are environment variables:', ...rows].join('\n');
+}
+
+function canAndCannot(providers: { stt: string; llm: string; tts: string }): string[] {
+  const lines: string[] = [];
+  if (providers.stt === 'embedded') {
+    lines.push(
+      'Recognition is embedded: it understands the phrases of the agent’s grammar (the demo agent: digits, numbers and sums, the time,',
+      'yes and no, "tell me a story", "stop", "repeat", "help", "goodbye") and says so when it did not catch something. It takes no dictation.',
+      'For open speech set GROQ_API_KEY, or OPENAI_API_KEY, or PARLEY_STT=openai with OPENAI_BASE_URL (faster-whisper and the like).',
+    );
+  }
+  if (providers.llm === 'embedded') {
+    lines.push(
+      'Answers are embedded too: fixed ones by intent, no language model. GROQ_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL change that.',
+    );
+  }
+  if (providers.tts === 'embedded') {
+    lines.push('The voice is embedded (Flite): plain, quick, English. ELEVENLABS_API_KEY or OPENAI_API_KEY give a better one.');
+  }
+  return lines;
+}
+
+async function main(): Promise<void> {
+  if (process.argv.includes('--help')) {
+    console.log(help());
+    return;
+  }
+  const startedAtMs = nowMs();
+  const config = readConfig(process.env);
+  const engine = await Engine.start(config, () => {
+    setTimeout(() => process.exit(1), 500);
+  });
+  const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  console.log(
+    `Parley ${version} is ready after ${((nowMs() - startedAtMs) / 1000).toFixed(2)} s: http://${host}:${engine.port}/`,
+  );
+  for (const line of engine.says) console.log(`  ${line}`);
+  for (const line of canAndCannot(providers)) console.log(`  ${line}`);
+  console.log(`  Talk: open the page, or "npm run talk -- FILE.wav". Settings: "npm start -- --help".`);
+
+  const stop = async (drainMs: number): Promise<void> => {
+    setTimeout(() => process.exit(1), drainMs + exitMaxMs).unref();
+    const table = stageTable(await engine.stop(drainMs));
+    if (table !== '') console.log(table);
+    process.exit(0);
+  };
+  let signals = 0;
+  const onSignal = (drainMs: number): void => {
+    signals += 1;
+    const isAgain = signals > 1;
+    stop(isAgain ? 0 : drainMs).catch((error: unknown) => {
+      console.error(error);
+      process.exit(1);
+    });
+  };
+  process.on('SIGTERM', () => onSignal(config.drainSeconds * 1000));
+  process.on('SIGINT', () => onSignal(0));
+}
+
+main().catch((error: unknown) => {
+  console.error(error instanceof EngineError ? `Parley cannot start. ${error.message}` : error);
+  process.exit(1);
+});

@@ -1,0 +1,204 @@
+/**
+ * What one client is sent: control events in order, and frames of the output ring. Main thread. Here is the last check of every frame: the
+ * cells are loaded after the frame was seen, and what is stale is dropped (`<`, so that a cell read late can only drop more).
+ */
+import { cellMs, msUntil } from '../shared/clock.js';
+import { FrameReader, type FrameView } from '../shared/frames.js';
+import { Cell, type Slot } from '../shared/slots.js';
+import type { Recorder } from '../telemetry/recorder.js';
+import { AudioMessageWriter } from '../wire/audio-out.js';
+import { encodeServerEvent } from '../wire/encode.js';
+import type { AudioFormat, ServerEvent } from '../wire/events.js';
+import { describeFormat } from '../wire/formats.js';
+import type { Connection } from './port.js';
+
+export const outputLimits = {
+  /** Nothing follows the metadata event for this long: clients attach their listeners late. */
+  quietMs: 25,
+  /** Above this many queued bytes the client counts as too slow and audio stops. */
+  slowBytes: 256 * 1024,
+  /** A client that stays too slow for this long is given up. */
+  slowMaxMs: 5000,
+  /** What a client's own playback adds to the way there. */
+  clientBufferMs: 30,
+} as const;
+
+export type OutputEvents = {
+  readonly onFirstFrame: (speech: number, atMs: number) => void;
+};
+
+export type OutputCounters = { staleFrames: number; supersededFrames: number; sentFrames: number; heldTimes: number };
+
+const audioMessages = new AudioMessageWriter();
+
+export class CallOutput {
+  readonly #slot: Slot;
+  readonly #generation: number;
+  readonly #connection: Connection;
+  readonly #frames: FrameReader;
+  readonly #recorder: Recorder;
+  readonly #counters: OutputCounters;
+  readonly #events: OutputEvents;
+  readonly #now: () => number;
+  readonly #outbox: ServerEvent[] = [];
+  #rateHz = 16000;
+  #sendsAudio = false;
+  #quietUntilMs = 0;
+  #controlSeen = 0;
+  #lastSpeech = 0;
+  #slowSinceMs = 0;
+  #lastFrameAtMs = 0;
+  #isQuiet = false;
+
+  constructor(
+    slot: Slot,
+    generation: number,
+    connection: Connection,
+    recorder: Recorder,
+    counters: OutputCounters,
+    events: OutputEvents,
+    now: () => number,
+  ) {
+    this.#slot = slot;
+    this.#generation = generation;
+    this.#connection = connection;
+    this.#frames = new FrameReader(slot);
+    this.#recorder = recorder;
+    this.#counters = counters;
+    this.#events = events;
+    this.#now = now;
+  }
+
+  begin(outputFormat: AudioFormat, sendsAudio: boolean): void {
+    this.#rateHz = describeFormat(outputFormat).rateHz;
+    this.#sendsAudio = sendsAudio;
+  }
+
+  /** Instant of the last frame handed to the socket, 0 before the first. */
+  get lastFrameAtMs(): number {
+    return this.#lastFrameAtMs;
+  }
+
+  get sentPosition(): number {
+    return this.#slot.load(Cell.sentPosition);
+  }
+
+  /** Estimated instant at which the client has played everything sent. */
+  playEndAtMs(atMs: number): number {
+    return this.#lastFrameAtMs === 0 ? atMs : atMs + msUntil(this.#slot.load(Cell.playEndAtMs), atMs);
+  }
+
+  /** Sends one event, or keeps it while the quiet after the metadata lasts. Frames that waited for it follow. */
+  control(event: ServerEvent): void {
+    if (this.#isQuiet) {
+      this.#outbox.push(event);
+      return;
+    }
+    this.#sendControl(event);
+    if (event.type === 'metadata') this.#beQuiet();
+    else this.drain();
+  }
+
+  /** An event that main makes itself (a fault of the client's): it is not one of conversation's, so frames do not count it. */
+  notice(event: ServerEvent): void {
+    if (!this.#isQuiet) this.#connection.sendText(encodeServerEvent(event));
+  }
+
+  #sendControl(event: ServerEvent): void {
+    // The silent chunk behind an interruption is part of it and was not counted by conversation.
+    if (event.type !== 'flush_audio') this.#controlSeen += 1;
+    this.#connection.sendText(encodeServerEvent(event));
+  }
+
+  #beQuiet(): void {
+    this.#isQuiet = true;
+    this.#quietUntilMs = this.#now() + outputLimits.quietMs;
+  }
+
+  /** When the quiet ends, if it lasts. */
+  get quietUntilMs(): number | undefined {
+    return this.#isQuiet ? this.#quietUntilMs : undefined;
+  }
+
+  endQuiet(): void {
+    this.#isQuiet = false;
+    for (const event of this.#outbox.splice(0)) this.#sendControl(event);
+    this.drain();
+  }
+
+  /** Sends every frame that may go now. Called when the bell rings and after control events. */
+  drain(): void {
+    if (this.#isQuiet) return;
+    for (let frame = this.#frames.peek(); frame !== undefined; frame = this.#frames.peek()) {
+      if (this.#isStale(frame)) {
+        this.#frames.advance();
+        continue;
+      }
+      if (frame.afterControl > this.#controlSeen || this.#isHeld() || this.#isTooSlow()) return;
+      this.#send(frame);
+      this.#frames.advance();
+    }
+  }
+
+  #isStale(frame: FrameView): boolean {
+    if (frame.generation !== this.#generation || frame.epoch < this.#slot.load(Cell.epoch)) {
+      this.#counters.staleFrames += 1;
+      return true;
+    }
+    if (frame.take < this.#slot.load(Cell.take)) {
+      this.#counters.supersededFrames += 1;
+      return true;
+    }
+    return false;
+  }
+
+  /** Says in a cell which HOLD it obeys: from then until its release nothing is handed over, so what was sent is known to the sample. */
+  #isHeld(): boolean {
+    const raised = this.#slot.load(Cell.holdsRaised);
+    if (raised <= this.#slot.load(Cell.holdsReleased)) return false;
+    this.obeyHold();
+    return true;
+  }
+
+  obeyHold(): void {
+    const raised = this.#slot.load(Cell.holdsRaised);
+    if (raised <= this.#slot.load(Cell.holdsReleased) || this.#slot.load(Cell.holdSeen) >= raised) return;
+    this.#slot.store(Cell.holdSeen, raised);
+    this.#counters.heldTimes += 1;
+  }
+
+  #isTooSlow(): boolean {
+    if (this.#connection.bufferedBytes() <= outputLimits.slowBytes) {
+      this.#slowSinceMs = 0;
+      return false;
+    }
+    if (this.#slowSinceMs === 0) this.#slowSinceMs = this.#now();
+    return true;
+  }
+
+  /** The client has not been taking what it is sent for too long. */
+  isGivenUp(atMs: number): boolean {
+    return this.#isTooSlow() && atMs - this.#slowSinceMs > outputLimits.slowMaxMs;
+  }
+
+  #send(frame: FrameView): void {
+    if (this.#sendsAudio) {
+      const alignment = frame.alignment.length > 0 ? frame.alignment : undefined;
+      this.#connection.sendText(audioMessages.write(frame.payload, frame.eventId, alignment, frame.isLast === 1));
+    }
+    const atMs = this.#now();
+    this.#lastFrameAtMs = atMs;
+    this.#counters.sentFrames += 1;
+    this.#recorder.record('pacing_jitter', atMs - frame.scheduledAtMs);
+    const wayMs = this.#slot.load(Cell.oneWayMs) + outputLimits.clientBufferMs;
+    const leftMs = Math.max(wayMs, msUntil(this.#slot.load(Cell.playEndAtMs), atMs));
+    const isFirst = this.#lastSpeech !== frame.speech;
+    const durationMs = (frame.sampleCount * 1000) / this.#rateHz;
+    this.#slot.store(Cell.playEndAtMs, cellMs(atMs + (isFirst ? wayMs : leftMs) + durationMs));
+    this.#slot.store(Cell.sentPosition, frame.position + frame.sampleCount);
+    if (isFirst) {
+      this.#lastSpeech = frame.speech;
+      this.#events.onFirstFrame(frame.speech, atMs);
+    }
+  }
+}

@@ -1,0 +1,178 @@
+/**
+ * Every call of this process: who may come in, which slot they get, and when a slot is free again. Main thread.
+ * A slot is given out again only when every thread has answered `released`.
+ */
+import { randomBytes } from 'node:crypto';
+import type { FromConversation, ToConversation } from '../conversation/links.js';
+import type { CutSent, InputGap, Released, SlotOrder } from '../shared/links.js';
+import { claim, type SharedBlock, Slot } from '../shared/slots.js';
+import type { Log } from '../telemetry/log.js';
+import type { Recorder } from '../telemetry/recorder.js';
+import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
+import { Call } from './call.js';
+import type { OutputCounters } from './call-output.js';
+import type { Connection, HttpResponse, UpgradeAnswer, UpgradeRequest } from './port.js';
+
+export const conversationPath = '/v1/convai/conversation';
+
+/** What main sends to the threads that serve a session. */
+export type Lanes = {
+  readonly toConversation: (message: ToConversation) => void;
+  readonly toTts: (message: SlotOrder | CutSent) => void;
+  readonly toStt: (message: SlotOrder | InputGap) => void;
+  readonly toVad: (message: SlotOrder) => void;
+};
+
+/** Threads that must let go of a slot. */
+const releasesNeeded = 4;
+
+type Seat = { readonly slot: Slot; call: Call | undefined; generation: number; releasesMissing: number };
+
+export class Calls {
+  readonly #seats: Seat[];
+  readonly #free: number[];
+  readonly #lanes: Lanes;
+  readonly #recorder: Recorder;
+  readonly #log: Log;
+  readonly #now: () => number;
+  readonly counters: OutputCounters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
+  isOpen = false;
+  #liveCount = 0;
+  /** Called when the last call is gone. */
+  onEmpty: () => void = () => undefined;
+
+  constructor(block: SharedBlock, lanes: Lanes, recorder: Recorder, log: Log, now: () => number) {
+    this.#seats = Array.from({ length: block.slotCount }, (_, index) => ({
+      slot: new Slot(block, index),
+      call: undefined,
+      generation: 0,
+      releasesMissing: 0,
+    }));
+    this.#free = this.#seats.map((_, index) => index).reverse();
+    this.#lanes = lanes;
+    this.#recorder = recorder;
+    this.#log = log;
+    this.#now = now;
+  }
+
+  /** Calls going on. */
+  get liveCount(): number {
+    return this.#liveCount;
+  }
+
+  get freeCount(): number {
+    return this.#free.length;
+  }
+
+  upgrade(request: UpgradeRequest): UpgradeAnswer<Call> {
+    if (request.path !== conversationPath) return refuse(404, 'not_found', `Conversations are at ${conversationPath}.`);
+    const query = parseHandshakeQuery(request.query);
+    if (!query.ok) return refuse(400, 'bad_request', query.message);
+    const subprotocol = chooseSubprotocol(request.protocols);
+    if (!subprotocol.ok) return refuse(400, 'bad_request', subprotocol.message);
+    if (!this.isOpen) return refuse(503, 'draining', 'This server is not taking new calls.');
+    const index = this.#free.pop();
+    if (index === undefined) {
+      this.#recorder.count('parley_refused_total', 'reason="capacity"');
+      return refuse(503, 'capacity', `All ${this.#seats.length} places are taken.`);
+    }
+    const { agentId, source } = query.query;
+    const facts = {
+      conversationId: `conv_${randomBytes(14).toString('hex')}`,
+      agentId: agentId ?? '',
+      source: source ?? '',
+    };
+    return { accept: true, protocol: subprotocol.protocol, session: this.#seat(index, facts) };
+  }
+
+  opened(call: Call, connection: Connection): void {
+    const { index } = call.slot;
+    const address = { slot: index, generation: call.generation };
+    this.#liveCount += 1;
+    this.#recorder.count('parley_calls_total');
+    this.#log('session.opened', { conversation_id: call.facts.conversationId, slot: index, source: call.facts.source });
+    this.#lanes.toVad({ type: 'open', ...address });
+    this.#lanes.toStt({ type: 'open', ...address });
+    this.#lanes.toTts({ type: 'open', ...address });
+    call.opened(connection);
+  }
+
+  closed(call: Call, code: number): void {
+    const { index } = call.slot;
+    const address = { slot: index, generation: call.generation };
+    this.#liveCount -= 1;
+    this.#log('session.closed', { conversation_id: call.facts.conversationId, slot: index, code });
+    call.closed();
+    const seat = this.#seats[index]!;
+    seat.call = undefined;
+    seat.releasesMissing = releasesNeeded;
+    this.#lanes.toConversation({ type: 'close', ...address, code, reason: '' });
+    this.#lanes.toVad({ type: 'close', ...address });
+    this.#lanes.toStt({ type: 'close', ...address });
+    this.#lanes.toTts({ type: 'close', ...address });
+  }
+
+  /** One thread has let go of a slot. */
+  released(message: Released): void {
+    const seat = this.#seats[message.slot];
+    if (seat === undefined || seat.generation !== message.generation || seat.releasesMissing === 0) return;
+    seat.releasesMissing -= 1;
+    if (seat.releasesMissing > 0) return;
+    this.#free.push(message.slot);
+    if (this.#liveCount === 0) this.onEmpty();
+  }
+
+  fromConversation(message: FromConversation): void {
+    if (message.type === 'released') {
+      this.released(message);
+      return;
+    }
+    const call = this.#seats[message.slot]?.call;
+    if (call?.generation === message.generation) call.fromConversation(message);
+  }
+
+  /** The bell: every call looks at its ring. */
+  ring(): void {
+    for (const { call } of this.#seats) call?.ring();
+  }
+
+  sweep(): void {
+    const atMs = this.#now();
+    for (const { call } of this.#seats) call?.sweep(atMs);
+  }
+
+  endAll(code: number, reason: string): void {
+    for (const { call } of this.#seats) call?.end(code, reason);
+  }
+
+  #seat(index: number, facts: Call['facts']): Call {
+    const seat = this.#seats[index]!;
+    const generation = claim(seat.slot);
+    const address = { slot: index, generation };
+    seat.generation = generation;
+    seat.call = new Call(
+      seat.slot,
+      generation,
+      facts,
+      {
+        toConversation: this.#lanes.toConversation,
+        toTts: this.#lanes.toTts,
+        gap: (startSample, endSample) => this.#lanes.toStt({ type: 'gap', ...address, startSample, endSample }),
+      },
+      this.#recorder,
+      this.counters,
+      this.#now,
+    );
+    return seat.call;
+  }
+}
+
+function refuse(status: number, name: string, message: string): UpgradeAnswer<Call> {
+  return { accept: false, response: refusal(status, name, message) };
+}
+
+/** The JSON body of every refusal over HTTP. */
+export function refusal(status: number, name: string, message: string): HttpResponse {
+  const headers = { 'content-type': 'application/json', ...(status === 503 || status === 429 ? { 'retry-after': '5' } : {}) };
+  return { status, headers, body: JSON.stringify({ detail: { status: name, message } }) };
+}

@@ -1,0 +1,53 @@
+/** HTTP routes beside the WebSocket: health, readiness, figures, and the page. Main thread. */
+
+import { refusal } from './calls.js';
+import type { HttpRequest, HttpResponse } from './port.js';
+
+export type RouteFacts = {
+  readonly version: string;
+  readonly isReady: () => boolean;
+  readonly freeCount: () => number;
+  readonly liveCount: () => number;
+  readonly metricsText: () => Promise<string>;
+  readonly page: (method: string, path: string) => HttpResponse | undefined;
+  readonly onError: (path: string, error: unknown) => void;
+};
+
+export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpResponse | Promise<HttpResponse> {
+  const routes: Readonly<Record<string, () => HttpResponse | Promise<HttpResponse>>> = {
+    '/healthz': () => json(200, { status: 'ok', version: facts.version }),
+    '/readyz': () => {
+      const isReady = facts.isReady();
+      return json(isReady ? 200 : 503, {
+        status: isReady ? 'ready' : 'not_ready',
+        calls: facts.liveCount(),
+        free: facts.freeCount(),
+      });
+    },
+    '/metrics': async () => ({
+      status: 200,
+      headers: { 'content-type': 'text/plain; version=0.0.4' },
+      body: await facts.metricsText(),
+    }),
+  };
+  const answer = (request: HttpRequest): HttpResponse | Promise<HttpResponse> => {
+    const route = routes[request.path];
+    if (route !== undefined) {
+      const isRead = request.method === 'GET' || request.method === 'HEAD';
+      return isRead ? route() : refusal(405, 'method_not_allowed', 'Only GET is allowed here.');
+    }
+    return facts.page(request.method, request.path) ?? refusal(404, 'not_found', 'There is nothing at this path.');
+  };
+  return async (request) => {
+    try {
+      return await answer(request);
+    } catch (error) {
+      facts.onError(request.path, error);
+      return refusal(500, 'internal_error', 'Something went wrong here.');
+    }
+  };
+}
+
+function json(status: number, value: unknown): HttpResponse {
+  return { status, headers: { 'content-type': 'application/json', 'cache-control': 'no-store' }, body: JSON.stringify(value) };
+}

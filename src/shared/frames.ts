@@ -1,0 +1,168 @@
+/**
+ * The output ring: stamped frames of encoded agent audio from the TTS thread (the one writer) to main (the one reader).
+ * Full: `push` answers false, the writer waits and stops reading its provider; nothing is dropped.
+ * Stale: the reader compares the stamps with the cells (`main` does it, after it has seen the frame) and skips; skipped frames are counted.
+ */
+import { strict as assert } from 'node:assert';
+import {
+  Cell,
+  frameAlignmentBytes,
+  frameBytes,
+  frameHeaderBytes,
+  framePayloadBytes,
+  outputRingFrames,
+  type Slot,
+} from './slots.js';
+
+/** What is written on a frame. Positions are output samples on the session's timeline. */
+export type FrameStamp = {
+  readonly generation: number;
+  readonly epoch: number;
+  readonly take: number;
+  /** `event_id` of the reply on the wire. */
+  readonly eventId: number;
+  /** Which speech of the session; main reports the first frame sent of each. */
+  readonly speech: number;
+  /** Main sends the frame only after it has sent this many control messages of the session: the order of the wire. */
+  readonly afterControl: number;
+  readonly position: number;
+  readonly sampleCount: number;
+  /** 1 on the last frame of a reply. */
+  readonly isLast: 0 | 1;
+  /** Instant at which the pacer wanted it sent, monotonic ms. */
+  readonly scheduledAtMs: number;
+};
+
+/** A frame as the reader sees it; the arrays are views, valid until `advance`. One object is used again for every frame. */
+export type FrameView = {
+  -readonly [Key in keyof FrameStamp]: FrameStamp[Key];
+} & { payload: Uint8Array; alignment: Uint8Array };
+
+const Field = {
+  generation: 0,
+  epoch: 1,
+  take: 2,
+  eventId: 3,
+  speech: 4,
+  afterControl: 5,
+  position: 6,
+  sampleCount: 7,
+  isLast: 8,
+  payloadBytes: 9,
+  alignmentBytes: 10,
+} as const;
+/** Float64 index inside the header: byte 48. */
+const scheduledIndex = 6;
+
+type Places = { ints: Int32Array; floats: Float64Array; payload: Uint8Array; alignment: Uint8Array };
+
+function placesOf(slot: Slot): Places[] {
+  return Array.from({ length: outputRingFrames }, (_, index) => {
+    const start = slot.outputByteOffset + index * frameBytes;
+    return {
+      ints: new Int32Array(slot.buffer, start, frameHeaderBytes / 4),
+      floats: new Float64Array(slot.buffer, start, frameHeaderBytes / 8),
+      payload: new Uint8Array(slot.buffer, start + frameHeaderBytes, framePayloadBytes),
+      alignment: new Uint8Array(slot.buffer, start + frameHeaderBytes + framePayloadBytes, frameAlignmentBytes),
+    };
+  });
+}
+
+const noBytes = new Uint8Array(0);
+
+export class FrameWriter {
+  readonly #slot: Slot;
+  readonly #places: Places[];
+  #written: number;
+
+  constructor(slot: Slot) {
+    this.#slot = slot;
+    this.#places = placesOf(slot);
+    this.#written = slot.load(Cell.outputWritten);
+  }
+
+  /** Frames that can be pushed now. */
+  room(): number {
+    return outputRingFrames - (this.#written - this.#slot.load(Cell.outputRead));
+  }
+
+  /** Copies the frame in and publishes it last. False when the ring is full. Alignment longer than its place is left out. */
+  push(stamp: FrameStamp, payload: Uint8Array, alignment: Uint8Array = noBytes): boolean {
+    assert(payload.length <= framePayloadBytes, 'a frame fits its place');
+    if (this.room() <= 0) return false;
+    const place = this.#places[this.#written & (outputRingFrames - 1)]!;
+    const alignmentBytes = alignment.length <= frameAlignmentBytes ? alignment.length : 0;
+    const { ints } = place;
+    ints[Field.generation] = stamp.generation;
+    ints[Field.epoch] = stamp.epoch;
+    ints[Field.take] = stamp.take;
+    ints[Field.eventId] = stamp.eventId;
+    ints[Field.speech] = stamp.speech;
+    ints[Field.afterControl] = stamp.afterControl;
+    ints[Field.position] = stamp.position;
+    ints[Field.sampleCount] = stamp.sampleCount;
+    ints[Field.isLast] = stamp.isLast;
+    ints[Field.payloadBytes] = payload.length;
+    ints[Field.alignmentBytes] = alignmentBytes;
+    place.floats[scheduledIndex] = stamp.scheduledAtMs;
+    place.payload.set(payload);
+    if (alignmentBytes > 0) place.alignment.set(alignment);
+    this.#written += 1;
+    this.#slot.store(Cell.outputWritten, this.#written);
+    return true;
+  }
+}
+
+export class FrameReader {
+  readonly #slot: Slot;
+  readonly #places: Places[];
+  readonly #view: FrameView;
+  #read: number;
+
+  constructor(slot: Slot) {
+    this.#slot = slot;
+    this.#places = placesOf(slot);
+    this.#read = slot.load(Cell.outputRead);
+    this.#view = {
+      generation: 0,
+      epoch: 0,
+      take: 0,
+      eventId: 0,
+      speech: 0,
+      afterControl: 0,
+      position: 0,
+      sampleCount: 0,
+      isLast: 0,
+      scheduledAtMs: 0,
+      payload: noBytes,
+      alignment: noBytes,
+    };
+  }
+
+  /** The oldest frame, or undefined. It stays in the ring until `advance`. */
+  peek(): FrameView | undefined {
+    if (this.#slot.load(Cell.outputWritten) === this.#read) return undefined;
+    const place = this.#places[this.#read & (outputRingFrames - 1)]!;
+    const { ints } = place;
+    const view = this.#view;
+    view.generation = ints[Field.generation]!;
+    view.epoch = ints[Field.epoch]!;
+    view.take = ints[Field.take]!;
+    view.eventId = ints[Field.eventId]!;
+    view.speech = ints[Field.speech]!;
+    view.afterControl = ints[Field.afterControl]!;
+    view.position = ints[Field.position]!;
+    view.sampleCount = ints[Field.sampleCount]!;
+    view.isLast = ints[Field.isLast] === 1 ? 1 : 0;
+    view.scheduledAtMs = place.floats[scheduledIndex]!;
+    view.payload = place.payload.subarray(0, ints[Field.payloadBytes]);
+    view.alignment = place.alignment.subarray(0, ints[Field.alignmentBytes]);
+    return view;
+  }
+
+  /** Gives the place of the peeked frame back to the writer. */
+  advance(): void {
+    this.#read += 1;
+    this.#slot.store(Cell.outputRead, this.#read);
+  }
+}

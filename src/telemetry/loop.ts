@@ -1,0 +1,17 @@
+/** Measures how late this thread's event loop turns, into the stage `loop_delay`. Every evented thread. */
+import { nowMs } from '../shared/clock.js';
+import type { Recorder } from './recorder.js';
+
+const periodMs = 20;
+
+/** The timer does not keep the thread alive. */
+export function watchLoop(recorder: Recorder): { stop(): void } {
+  let dueAtMs = nowMs() + periodMs;
+  const timer = setInterval(() => {
+    const atMs = nowMs();
+    recorder.record('loop_delay', atMs - dueAtMs);
+    dueAtMs = atMs + periodMs;
+  }, periodMs);
+  timer.unref();
+  return { stop: () => clearInterval(timer) };
+}

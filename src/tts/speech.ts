@@ -1,0 +1,256 @@
+/**
+ * One thing the agent says, on its way from text to samples: segmenter, synthesiser stream, audio and timeline. TTS thread.
+ * Until it is released only its first segment is synthesised; afterwards text is fed so that no more than a few seconds of unheard
+ * audio are ever ahead, and a cut wastes little.
+ */
+
+import { Resampler } from '../audio/resample.js';
+import { SampleQueue } from '../audio/sample-queue.js';
+import { type EngineError, type Problem, problemOf } from '../shared/errors.js';
+import type { Hz } from '../shared/units.js';
+import type { TtsChunk, TtsProvider, TtsStream, TtsVoice } from './port.js';
+import { type Segment, Segmenter } from './segmenter.js';
+import { Timeline } from './timeline.js';
+
+/** Text is held back while this much audio is unheard or on its way, and the synthesiser is paused above twice as much. */
+const aheadMaxMs = 5000;
+/** Speaking rate for text whose audio is not there yet. */
+const msPerChar = 65;
+/** A synthesiser that fails is asked once more for what it did not say. */
+const attemptsMax = 2;
+/** Text of one speech; longer is cut. */
+const textCharsMax = 65536;
+
+export type SpeechEvents = {
+  readonly onAudio: () => void;
+  readonly onProblem: (problem: Problem) => void;
+};
+
+export class Speech {
+  readonly isProtected: boolean;
+  readonly audio = new SampleQueue();
+  readonly timeline: Timeline;
+  /** Instants of the way to the first audio (monotonic ms), 0 until then. */
+  firstSegmentAtMs = 0;
+  firstChunkAtMs = 0;
+  /** Index of the next sample to be framed. */
+  cursor = 0;
+  /** All audio there will ever be is in `audio`. */
+  isComplete = false;
+
+  #number: number;
+  readonly #provider: TtsProvider;
+  readonly #voice: TtsVoice;
+  readonly #rateHz: Hz;
+  readonly #events: SpeechEvents;
+  readonly #now: () => number;
+  readonly #segmenter = new Segmenter();
+  readonly #waiting: Segment[] = [];
+  #written: Segment[] = [];
+  #stream: TtsStream | undefined;
+  #resampler: Resampler | undefined;
+  #charBase = 0;
+  #pieceBase = 0;
+  #pieces = 0;
+  #fedChars = 0;
+  #textChars = 0;
+  #isReleased = false;
+  #isTextOver = false;
+  #isFinished = false;
+  #isStopped = false;
+  #isPaused = false;
+  #attempts = 1;
+
+  constructor(
+    number: number,
+    isProtected: boolean,
+    provider: TtsProvider,
+    voice: TtsVoice,
+    rateHz: Hz,
+    now: () => number,
+    events: SpeechEvents,
+  ) {
+    this.#number = number;
+    this.isProtected = isProtected;
+    this.#provider = provider;
+    this.#voice = voice;
+    this.#rateHz = rateHz;
+    this.#now = now;
+    this.#events = events;
+    this.timeline = new Timeline(rateHz);
+    this.#stream = this.#open();
+  }
+
+  get number(): number {
+    return this.#number;
+  }
+
+  /** The same speech goes on under another number after an undone CUT. */
+  renumber(number: number): void {
+    this.#number = number;
+  }
+
+  /** When the segmenter wants to be asked again although no text came, monotonic ms. */
+  get wakeAtMs(): number | undefined {
+    return this.#isTextOver ? undefined : this.#segmenter.nextDeadlineMs();
+  }
+
+  addText(delta: string): void {
+    if (this.#isTextOver || this.#isStopped) return;
+    const text = delta.slice(0, Math.max(0, textCharsMax - this.#textChars));
+    this.#textChars += text.length;
+    this.timeline.addText(text);
+    this.#take(this.#segmenter.push(text, this.#now()));
+  }
+
+  endText(): void {
+    if (this.#isTextOver || this.#isStopped) return;
+    this.#isTextOver = true;
+    this.#take(this.#segmenter.end());
+  }
+
+  release(): void {
+    this.#isReleased = true;
+    this.feed();
+  }
+
+  /** The segmenter's own deadlines. */
+  idle(atMs: number): void {
+    if (!this.#isTextOver && !this.#isStopped) this.#take(this.#segmenter.idle(atMs));
+  }
+
+  /** No more text goes in; what was synthesised stays. */
+  stop(): void {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
+    this.#stream?.abort();
+    this.#stream = undefined;
+    this.#waiting.length = 0;
+  }
+
+  /** Gives the synthesiser as much text as it may have now. */
+  feed(): void {
+    if (this.#isStopped || this.#stream === undefined) return;
+    while (this.#waiting.length > 0 && this.#mayFeed()) {
+      const segment = this.#waiting.shift()!;
+      this.#written.push(segment);
+      this.#writeSegment(segment);
+    }
+    if (this.#isTextOver && this.#waiting.length === 0 && !this.#isFinished) {
+      this.#isFinished = true;
+      if (this.#pieces === 0) this.#end();
+      else this.#stream.finish();
+    }
+    const mustPause = this.#unheardMs() > 2 * aheadMaxMs;
+    if (mustPause !== this.#isPaused) {
+      this.#isPaused = mustPause;
+      this.#stream?.setPaused(mustPause);
+    }
+  }
+
+  #mayFeed(): boolean {
+    if (this.#pieces === 0) return true;
+    if (!this.#isReleased) return false;
+    const madeMs = (this.audio.end * 1000) / this.#rateHz;
+    const comingMs = Math.max(0, this.#fedChars * msPerChar - madeMs);
+    return this.#unheardMs() + comingMs < aheadMaxMs;
+  }
+
+  #unheardMs(): number {
+    return ((this.audio.end - this.cursor) * 1000) / this.#rateHz;
+  }
+
+  #take(segments: readonly Segment[]): void {
+    for (const segment of segments) if (segment.text.trim() !== '') this.#waiting.push(segment);
+    if (this.#waiting.length > 0 && this.firstSegmentAtMs === 0) this.firstSegmentAtMs = this.#now();
+    this.feed();
+  }
+
+  #writeSegment(segment: { text: string; offsets: Uint32Array }): void {
+    this.timeline.addPiece(segment.offsets);
+    this.#pieces += 1;
+    this.#fedChars += segment.text.length;
+    this.#stream?.write(segment.text);
+  }
+
+  #open(): TtsStream {
+    return this.#provider.openStream({
+      voice: this.#voice,
+      preferredRateHz: this.#rateHz,
+      onChunk: (chunk) => this.#received(chunk),
+      onEnd: () => this.#end(),
+      onProblem: (error) => this.#failed(error),
+    });
+  }
+
+  #received(chunk: TtsChunk): void {
+    if (this.#isStopped) return;
+    if (this.firstChunkAtMs === 0) this.firstChunkAtMs = this.#now();
+    const audio = this.#toOutputRate(chunk);
+    const { alignment, pieceIndex } = chunk;
+    const shifted = alignment?.map((time) => ({ ...time, charIndex: time.charIndex + this.#charBase }));
+    this.timeline.addAudio(audio, shifted, pieceIndex === undefined ? undefined : pieceIndex + this.#pieceBase);
+    this.audio.append(audio);
+    this.feed();
+    this.#events.onAudio();
+  }
+
+  #toOutputRate(chunk: TtsChunk): Int16Array {
+    if (chunk.rateHz === this.#rateHz) return chunk.audio;
+    this.#resampler ??= new Resampler(chunk.rateHz, this.#rateHz);
+    return this.#resampler.process(chunk.audio);
+  }
+
+  #end(): void {
+    if (this.#resampler !== undefined) {
+      const rest = this.#resampler.flush();
+      this.timeline.addAudio(rest, [], undefined);
+      this.audio.append(rest);
+    }
+    this.isComplete = true;
+    this.#stream = undefined;
+    this.#events.onAudio();
+  }
+
+  #failed(error: EngineError): void {
+    if (this.#isStopped) return;
+    this.#stream = undefined;
+    const rest = this.#unspoken();
+    const isHopeless = error.kind === 'rejected' || error.kind === 'config' || error.kind === 'aborted';
+    if (isHopeless || this.#attempts >= attemptsMax || (rest === undefined && this.#waiting.length === 0)) {
+      this.isComplete = true;
+      this.#events.onProblem(problemOf(error));
+      this.#events.onAudio();
+      return;
+    }
+    this.#attempts += 1;
+    this.#isFinished = false;
+    this.#resampler = undefined;
+    this.#charBase = this.#written.reduce((sum, segment) => sum + segment.text.length, 0);
+    this.#pieceBase = this.#pieces;
+    this.#stream = this.#open();
+    if (rest !== undefined) {
+      this.#written.push(rest);
+      this.#writeSegment(rest);
+    }
+    this.feed();
+  }
+
+  /** What was given to the synthesiser and has not become audio, from the first word without sound on. */
+  #unspoken(): Segment | undefined {
+    const spokenChars = this.timeline.heardChars(Number.POSITIVE_INFINITY);
+    let text = '';
+    const offsets: number[] = [];
+    for (const segment of this.#written) {
+      if (segment.originalEnd <= spokenChars) continue;
+      for (let index = 0; index < segment.text.length; index++) {
+        if (segment.offsets[index]! < spokenChars) continue;
+        text += segment.text[index]!;
+        offsets.push(segment.offsets[index]!);
+      }
+    }
+    if (text.trim() === '') return undefined;
+    const last = this.#written.at(-1)!;
+    return { text, originalStart: offsets[0]!, originalEnd: last.originalEnd, offsets: Uint32Array.from(offsets) };
+  }
+}

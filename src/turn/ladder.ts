@@ -1,0 +1,65 @@
+/**
+ * The evidence ladder: somebody made a sound over the agent; is it a real interruption? Pure; conversation thread.
+ * While it is open the agent is on HOLD, which costs nothing to undo, so each rung only has to be right, not early.
+ */
+import type { TurnSettings } from './settings.js';
+import type { CutReason, OpenTurn, ResumeReason } from './state.js';
+import { echoRatio, hasStopWord, isBackchannel, wordsOf } from './words.js';
+
+export type Verdict =
+  | { readonly is: 'real'; readonly reason: CutReason }
+  | { readonly is: 'false'; readonly reason: ResumeReason }
+  | { readonly is: 'open' };
+
+const real = (reason: CutReason): Verdict => ({ is: 'real', reason });
+const falseAlarm = (reason: ResumeReason): Verdict => ({ is: 'false', reason });
+const undecided: Verdict = { is: 'open' };
+
+export type LadderContext = {
+  readonly settings: TurnSettings;
+  readonly atMs: number;
+  /** What the agent is saying. */
+  readonly agentText: string;
+  /** Only words count: the first seconds of a call, where echo cancellation is still settling. */
+  readonly isGuarded: boolean;
+  /** After an undone CUT, sound alone needs the longer time. */
+  readonly isWary: boolean;
+};
+
+/** What the words alone say; undecided when there are none or too few. */
+export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
+  const { settings, agentText } = context;
+  const words = wordsOf(open.text);
+  if (words.length === 0) return undecided;
+  if (words.length >= 2 && echoRatio(open.text, agentText) >= settings.echoRatio) return falseAlarm('echo');
+  const isAnswer = agentText.trimEnd().endsWith('?');
+  if (isBackchannel(open.text, settings.language) && !isAnswer) {
+    return open.isSpeaking ? undecided : falseAlarm('backchannel');
+  }
+  if (hasStopWord(open.text, settings.language)) return real('stop_word');
+  if (words.length >= settings.cutWordsMin) return real('words');
+  return !open.isSpeaking && open.isFinal ? real('words') : undecided;
+}
+
+/** The whole ladder, for speech over audible agent audio. */
+export function judge(open: OpenTurn, context: LadderContext): Verdict {
+  const { settings, atMs, isGuarded, isWary } = context;
+  const byWords = judgeWords(open, context);
+  if (byWords.is !== 'open') return byWords;
+  if (open.isSpeaking) {
+    if (isGuarded) return undecided;
+    const isStrong = open.continuousMs >= settings.cutStrongMs && open.meanProbability >= settings.cutStrongProbability;
+    if (isStrong && !isWary) return real('strong_speech');
+    return open.continuousMs >= settings.cutAnyMs ? real('long_speech') : undecided;
+  }
+  return judgeSilence(open, settings, atMs);
+}
+
+/** The speech is over and brought no deciding words: short, empty, or nothing heard in time. */
+export function judgeSilence(open: OpenTurn, settings: TurnSettings, atMs: number): Verdict {
+  if (wordsOf(open.text).length > 0) return undecided;
+  if (open.closedSpeechMs < settings.falseAlarmMs) return falseAlarm('short');
+  const isEmptyFinal = open.isFinal && open.hasTranscript && open.throughMs >= open.t0Ms && open.text.trim() === '';
+  if (isEmptyFinal || atMs >= open.endedAtMs + settings.verdictMs) return falseAlarm('no_words');
+  return undecided;
+}

@@ -1,0 +1,82 @@
+/** Settings of turn-taking, per agent. Pure data; every decision of `machine.ts` reads them from here. */
+
+export type TurnSettings = {
+  /** Silence after the last speech sample before a turn is committed, by what the transcript looks like (ms). */
+  readonly delayCompleteMs: number;
+  readonly delayShortAnswerMs: number;
+  readonly delayNeutralMs: number;
+  readonly delayUnfinishedMs: number;
+  readonly delaySpellingMs: number;
+  /** No turn stays open longer than this after its last speech sample. */
+  readonly delayMaxMs: number;
+  readonly delayMinMs: number;
+  /** Multiplies every delay: eager .7, normal 1, patient 1.6. */
+  readonly delayRatio: number;
+  /** How long a final transcript is waited for after the last speech sample; then the newest partial counts. */
+  readonly sttWaitMs: number;
+  /** Interruption ladder: speech that is surely speech, and any speech, for this long without a break is a real interruption. */
+  readonly cutStrongMs: number;
+  readonly cutStrongProbability: number;
+  readonly cutAnyMs: number;
+  /** Words (neither backchannel nor echo) that make an interruption while the caller still speaks; a finished utterance needs one. */
+  readonly cutWordsMin: number;
+  /** Speech shorter than this without words is a false alarm as soon as it ends. */
+  readonly falseAlarmMs: number;
+  /** A finished utterance without a verdict is a false alarm after this. */
+  readonly verdictMs: number;
+  /** How long a CUT made on sound alone can be undone. */
+  readonly undoMs: number;
+  /** While the first speech of a call is this young only words interrupt it: echo cancellation is still settling. */
+  readonly firstSpeechGuardMs: number;
+  /** A reply of which less than this was heard does not count as an answer: the caller's next words join the same turn. */
+  readonly mergeHeardMs: number;
+  /** Share of an utterance's words that must match the agent's recent words, in order, to call it echo. */
+  readonly echoRatio: number;
+  readonly speculationsMax: number;
+  readonly speculationSpeechMaxMs: number;
+  /** Two false HOLDs inside this window make the next ones need more hops. */
+  readonly falseHoldWindowMs: number;
+  /** Typing holds the agent's next start back for this long. */
+  readonly activityHoldMs: number;
+  /** Silence of both sides before the agent speaks again; negative: never. */
+  readonly idleMs: number;
+  readonly idlePromptsMax: number;
+  /** Silence of both sides that ends the call; negative: never. */
+  readonly silenceEndMs: number;
+  /** Whether the caller can interrupt at all. */
+  readonly isInterruptible: boolean;
+  /** ISO 639-1; chooses the word lists. */
+  readonly language: string;
+};
+
+/** Where the numbers come from is said in docs/architecture.md, "Turn-taking". */
+export const turnDefaults: TurnSettings = {
+  delayCompleteMs: 300,
+  delayShortAnswerMs: 300,
+  delayNeutralMs: 500,
+  delayUnfinishedMs: 1200,
+  delaySpellingMs: 1500,
+  delayMaxMs: 3000,
+  delayMinMs: 200,
+  delayRatio: 1,
+  sttWaitMs: 1500,
+  cutStrongMs: 320,
+  cutStrongProbability: 0.8,
+  cutAnyMs: 500,
+  cutWordsMin: 2,
+  falseAlarmMs: 256,
+  verdictMs: 700,
+  undoMs: 1200,
+  firstSpeechGuardMs: 3000,
+  mergeHeardMs: 400,
+  echoRatio: 0.7,
+  speculationsMax: 3,
+  speculationSpeechMaxMs: 10000,
+  falseHoldWindowMs: 30000,
+  activityHoldMs: 2000,
+  idleMs: 7000,
+  idlePromptsMax: 2,
+  silenceEndMs: -1,
+  isInterruptible: true,
+  language: 'en',
+};

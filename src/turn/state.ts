@@ -1,0 +1,191 @@
+/** State, events and actions of the conversation as data. Times are milliseconds of the input clock of the session. */
+
+/** The user turn that is open: from its first speech until commit or drop. */
+export type OpenTurn = {
+  readonly startMs: number;
+  /** A speech segment is open right now. */
+  readonly isSpeaking: boolean;
+  /** Instant of the last speech sample so far; it moves when speech goes on. */
+  readonly t0Ms: number;
+  /** When the gate reported the end of the last segment. */
+  readonly endedAtMs: number;
+  /** Gated speech in closed segments, and in the open one. */
+  readonly closedSpeechMs: number;
+  readonly segmentSpeechMs: number;
+  /** Evidence of the open segment. */
+  readonly continuousMs: number;
+  readonly meanProbability: number;
+  /** Newest transcript; `throughMs` says up to which input instant it covers. */
+  readonly text: string;
+  readonly isFinal: boolean;
+  readonly throughMs: number;
+  readonly hasTranscript: boolean;
+  readonly hasProblem: boolean;
+  /** Text of the turn before, when this one continues it (the reply between was not heard). */
+  readonly prefix: string;
+  /** A reply generated before commit, and how many were begun. */
+  readonly draft: { readonly speech: number; readonly key: string } | undefined;
+  readonly draftCount: number;
+};
+
+export type SpeechKind = 'first' | 'reply' | 'idle' | 'apology' | 'farewell';
+
+export type Agent =
+  | { readonly phase: 'idle' }
+  /** A reply is on its way; nothing of it was sent. */
+  | {
+      readonly phase: 'thinking';
+      readonly speech: number;
+      readonly kind: SpeechKind;
+      readonly isHeldBack: boolean;
+      readonly sinceMs: number;
+    }
+  | { readonly phase: 'speaking'; readonly speech: number; readonly kind: SpeechKind; readonly startedMs: number }
+  /** Audio is on HOLD until a verdict. */
+  | {
+      readonly phase: 'held';
+      readonly speech: number;
+      readonly kind: SpeechKind;
+      readonly startedMs: number;
+      readonly hold: number;
+      readonly sinceMs: number;
+    };
+
+export type TurnState = {
+  /** Number of the open or next user turn, from 1; recognition counts along. */
+  readonly turn: number;
+  readonly epoch: number;
+  /** Number of the last speech begun. */
+  readonly speech: number;
+  readonly open: OpenTurn | undefined;
+  readonly agent: Agent;
+  /** What the agent says or said last, as far as it is known: echo and endpointing look at it. */
+  readonly agentText: string;
+  readonly agentTextSpeech: number;
+  /** Speeches ever begun to be heard. */
+  readonly spokenCount: number;
+  /** The last committed turn, while its reply may still turn out unheard. */
+  readonly lastCommit: { readonly text: string; readonly speech: number } | undefined;
+  /** A CUT made on sound alone, which words or silence can still prove wrong. */
+  readonly undo: { readonly speech: number; readonly kind: SpeechKind; readonly untilMs: number } | undefined;
+  readonly hasUndone: boolean;
+  readonly falseHoldsAtMs: readonly number[];
+  /** Since when both sides are silent; undefined while anything goes on. */
+  readonly idleSinceMs: number | undefined;
+  readonly idlePrompts: number;
+  /** Last sign of life of the caller. */
+  readonly callerAtMs: number;
+  readonly startHops: 2 | 3 | 4;
+  readonly quietUntilMs: number;
+  /** The speech after which the call ends. */
+  readonly endAfterSpeech: number | undefined;
+  readonly failures: number;
+  readonly isEnded: boolean;
+};
+
+export type TurnEvent =
+  | { readonly type: 'started'; readonly firstMessage: string }
+  | { readonly type: 'speech_start'; readonly startMs: number; readonly hold: number }
+  | {
+      readonly type: 'speech_hop';
+      readonly speechMs: number;
+      readonly continuousMs: number;
+      readonly meanProbability: number;
+      readonly hold: number;
+    }
+  | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number }
+  | {
+      readonly type: 'transcript';
+      readonly turn: number;
+      readonly text: string;
+      readonly isFinal: boolean;
+      readonly throughMs: number;
+    }
+  | { readonly type: 'stt_problem'; readonly turn: number }
+  | { readonly type: 'typed'; readonly text: string }
+  | { readonly type: 'activity' }
+  /** Something the next reply must see has changed: a speculative reply is stale. */
+  | { readonly type: 'context_changed' }
+  | { readonly type: 'agent_text'; readonly speech: number; readonly text: string }
+  | { readonly type: 'audio_started'; readonly speech: number }
+  /** The reply's text is complete. `endsCall`: hang up once it was heard. `isEmpty`: there is nothing to hear. */
+  | { readonly type: 'reply_end'; readonly speech: number; readonly isEmpty: boolean; readonly endsCall: boolean }
+  | { readonly type: 'reply_failed'; readonly speech: number; readonly isHeard: boolean }
+  | { readonly type: 'heard'; readonly speech: number; readonly heardMs: number }
+  | { readonly type: 'drained'; readonly speech: number }
+  | { readonly type: 'tts_failed'; readonly speech: number }
+  | { readonly type: 'time' };
+
+export type CutReason = 'stop_word' | 'words' | 'strong_speech' | 'long_speech' | 'typed' | 'committed';
+export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'echo';
+export type DropReason = ResumeReason | 'no_transcript' | 'stt_failed' | 'typed';
+
+export type Action =
+  /** Ask the language model; the speech stays unheard until `commit` or `release`. */
+  | {
+      readonly type: 'generate';
+      readonly speech: number;
+      readonly text: string;
+      readonly isSpeculative: boolean;
+      readonly isMerged: boolean;
+    }
+  | { readonly type: 'discard'; readonly speech: number }
+  /**
+   * The turn is over: `text` is what was newly said, `mergedText` with the part before. `speech` answers it (0: no reply is due);
+   * it was generated before when `isAdopted`, else a `generate` follows.
+   */
+  | {
+      readonly type: 'commit';
+      readonly turn: number;
+      readonly text: string;
+      readonly mergedText: string;
+      readonly isMerged: boolean;
+      readonly isTyped: boolean;
+      readonly speech: number;
+      readonly isAdopted: boolean;
+      readonly t0Ms: number;
+      readonly delayMs: number;
+    }
+  | { readonly type: 'drop_turn'; readonly turn: number; readonly reason: DropReason }
+  | { readonly type: 'tentative'; readonly turn: number; readonly text: string }
+  | { readonly type: 'say'; readonly speech: number; readonly kind: SpeechKind; readonly text: string }
+  | { readonly type: 'hold_back'; readonly speech: number }
+  | { readonly type: 'release'; readonly speech: number }
+  /** Nothing to decide: clear the HOLD. */
+  | { readonly type: 'release_hold'; readonly hold: number }
+  | { readonly type: 'resume'; readonly speech: number; readonly hold: number; readonly reason: ResumeReason }
+  /** An undoable CUT keeps its speech until `undo` or `discard`. */
+  | {
+      readonly type: 'cut';
+      readonly epoch: number;
+      readonly speech: number;
+      readonly reason: CutReason;
+      readonly isUndoable: boolean;
+    }
+  | { readonly type: 'undo'; readonly speech: number; readonly newSpeech: number; readonly reason: ResumeReason }
+  /** How many hops of gated speech raise a HOLD from now on. */
+  | { readonly type: 'start_hops'; readonly hops: 2 | 3 | 4 }
+  | { readonly type: 'end_call'; readonly reason: 'agent' | 'silence' | 'llm_failed' | 'tts_failed' | 'stt_failed' };
+
+export const initialState: TurnState = {
+  turn: 1,
+  epoch: 0,
+  speech: 0,
+  open: undefined,
+  agent: { phase: 'idle' },
+  agentText: '',
+  agentTextSpeech: 0,
+  spokenCount: 0,
+  lastCommit: undefined,
+  undo: undefined,
+  hasUndone: false,
+  falseHoldsAtMs: [],
+  idleSinceMs: undefined,
+  idlePrompts: 0,
+  callerAtMs: 0,
+  startHops: 2,
+  quietUntilMs: 0,
+  endAfterSpeech: undefined,
+  failures: 0,
+  isEnded: false,
+};

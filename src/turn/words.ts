@@ -1,0 +1,142 @@
+/** What words say about a turn: finished or not, a short answer, a backchannel, a stop word, our own echo. Pure; conversation thread. */
+import type { TurnSettings } from './settings.js';
+
+type WordLists = {
+  readonly fillers: ReadonlySet<string>;
+  /** Words that hardly ever end a sentence: conjunctions, prepositions, articles, auxiliaries. */
+  readonly unfinished: ReadonlySet<string>;
+  readonly backchannels: ReadonlySet<string>;
+  readonly shortAnswers: ReadonlySet<string>;
+  readonly stops: ReadonlySet<string>;
+  readonly waits: RegExp;
+};
+
+const set = (words: string): ReadonlySet<string> => new Set(words.split(' '));
+
+const lists: Readonly<Record<string, WordLists>> = {
+  en: {
+    fillers: set('uh um er erm hmm ah eh'),
+    unfinished: set(
+      'and or but so because if when while although that which who whose where with without to from of for at by in on into about ' +
+        'like than as the a an my your his her its our their this these those is are was were am be been will would can could ' +
+        'should shall may might must do does did have has had i we they he she',
+    ),
+    backchannels: set(
+      'mhm mm mmhm mmhmm mm-hm mm-hmm uh-huh uhhuh uh huh hm hmm yeah yep yes right ok okay sure aha oh i see really wow',
+    ),
+    shortAnswers: set('yes no yeah yep nope nah ok okay sure right correct exactly please thanks'),
+    stops: set('stop wait no pause quiet enough cancel'),
+    waits:
+      /\b(?:hold on(?: (?:a|one) (?:moment|second|minute|sec))?|one (?:moment|second|minute)|just a (?:moment|second|minute|sec)|give me a (?:moment|second|minute|sec)|hang on|wait a (?:moment|second|minute|sec))\b[ .!,]*$/i,
+  },
+  de: {
+    fillers: set('äh ähm hm hmm öh'),
+    unfinished: set(
+      'und oder aber weil wenn dass mit ohne zu von für bei in auf über der die das ein eine einen mein dein ist sind war ich wir',
+    ),
+    backchannels: set('mhm hm hmm ja genau okay ok aha ach so stimmt klar'),
+    shortAnswers: set('ja nein doch genau okay ok gut bitte danke stimmt'),
+    stops: set('stopp stop warte halt nein moment'),
+    waits: /\b(?:einen? (?:moment|augenblick)|moment mal|warte mal|warten sie)\b[ .!,]*$/i,
+  },
+  fr: {
+    fillers: set('euh ben hein hum'),
+    unfinished: set(
+      'et ou mais parce que si quand avec sans à de du des pour chez dans sur le la les un une mon ma est sont je nous',
+    ),
+    backchannels: set('mhm hm oui ouais ok okay accord ah bon voilà'),
+    shortAnswers: set('oui non ouais si ok okay merci voilà exactement'),
+    stops: set('stop attends attendez arrête arrêtez non'),
+    waits: /\b(?:un (?:moment|instant)|une seconde|attendez|attends)\b[ .!,]*$/i,
+  },
+  es: {
+    fillers: set('eh em este pues'),
+    unfinished: set('y o pero porque si cuando con sin a de del para en por el la los las un una mi es son yo'),
+    backchannels: set('mhm hm sí ya ok vale claro ajá'),
+    shortAnswers: set('sí si no ok vale claro gracias exacto'),
+    stops: set('para espera espere alto no'),
+    waits: /\b(?:un (?:momento|segundo)|espere?)\b[ .!,]*$/i,
+  },
+};
+
+function listsFor(language: string): WordLists {
+  return lists[language] ?? lists['en']!;
+}
+
+/** Words in lower case without punctuation; what is in brackets ("[unintelligible]") is no word. */
+export function wordsOf(text: string): string[] {
+  return text
+    .toLowerCase()
+    .replace(/\[[^\]]*\]/g, ' ')
+    .split(/[^\p{L}\p{N}'@-]+/u)
+    .map((word) => word.replace(/^['-]+|['-]+$/g, ''))
+    .filter((word) => word !== '');
+}
+
+/** Words joined by one space: two transcripts with the same key mean the same to a reply. */
+export function keyOf(text: string): string {
+  return wordsOf(text).join(' ') || text.trim();
+}
+
+/** Whether the transcript stands for speech, understood or not. */
+export function hasSpeech(text: string): boolean {
+  return text.trim() !== '';
+}
+
+export function isBackchannel(text: string, language: string): boolean {
+  const words = wordsOf(text);
+  const { backchannels } = listsFor(language);
+  return words.length > 0 && words.length <= 4 && words.every((word) => backchannels.has(word));
+}
+
+export function hasStopWord(text: string, language: string): boolean {
+  const { stops, waits } = listsFor(language);
+  return waits.test(text) || wordsOf(text).some((word) => stops.has(word));
+}
+
+/** The caller asked for time: no reply is due. */
+export function asksToWait(text: string, language: string): boolean {
+  return listsFor(language).waits.test(text) && wordsOf(text).length <= 6;
+}
+
+/** Share of `text`'s words that occur in `spoken` in the same order (longest common subsequence over words), 0..1. */
+export function echoRatio(text: string, spoken: string): number {
+  const heard = wordsOf(text);
+  const said = wordsOf(spoken);
+  if (heard.length === 0 || said.length === 0) return 0;
+  let row = new Array<number>(said.length + 1).fill(0);
+  for (const word of heard) {
+    const next = new Array<number>(said.length + 1).fill(0);
+    for (let column = 1; column <= said.length; column++) {
+      next[column] = word === said[column - 1] ? row[column - 1]! + 1 : Math.max(row[column]!, next[column - 1]!);
+    }
+    row = next;
+  }
+  return row[said.length]! / heard.length;
+}
+
+const digitWord =
+  /^(?:\d+|[a-z]|zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|null|eins|zwei|drei|vier|fünf|sechs|sieben|acht|neun|at|dot|dash|underscore|[^ ]*@[^ ]*)$/;
+const collecting = /\b(?:spell|e-?mail|phone|number|zip|post(?:al)? ?code|account|digits|address|date of birth)\b/i;
+
+/**
+ * Silence to wait for after the last speech sample before the turn counts as over (ms), from what was said.
+ * `agentText`: what the agent said last, to know what was asked.
+ */
+export function endpointDelayMs(text: string, agentText: string, settings: TurnSettings): number {
+  const { fillers, unfinished, shortAnswers } = listsFor(settings.language);
+  const words = wordsOf(text);
+  const last = words.at(-1) ?? '';
+  const trimmed = text.trim();
+  const asked = agentText.trimEnd().endsWith('?');
+  const choose = (): number => {
+    if (fillers.has(last) || /(?:,|…|\.\.\.|-|–|—)$/.test(trimmed)) return settings.delayUnfinishedMs;
+    const spelled = words.length >= 2 && digitWord.test(last) && digitWord.test(words.at(-2)!);
+    if (spelled || (digitWord.test(last) && asked && collecting.test(agentText))) return settings.delaySpellingMs;
+    if (/[.?!]["')\]]?$/.test(trimmed)) return settings.delayCompleteMs;
+    if (asked && words.length <= 2 && shortAnswers.has(last)) return settings.delayShortAnswerMs;
+    if (unfinished.has(last) && words.length > 1) return settings.delayUnfinishedMs;
+    return settings.delayNeutralMs;
+  };
+  return Math.min(settings.delayMaxMs, Math.max(settings.delayMinMs, choose() * settings.delayRatio));
+}

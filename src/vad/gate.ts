@@ -1,0 +1,207 @@
+/**
+ * The speech gate: from the model's probability and the level of each hop to speech that starts, goes on and ends. Runs on the VAD thread.
+ * Pure: the state is all there is, time is the input clock in the hops, the same hops give the same events. `step` changes the
+ * state it is given and allocates nothing but the event. docs/decisions/speech-gate.md has the measurements behind the numbers.
+ */
+import { strict as assert } from 'node:assert';
+import { inputRateHz } from '../shared/units.js';
+import { type FloorSettings, type FloorState, floorDb, floorDefaults, newFloor, trackFloor } from './floor.js';
+import { hopSamples } from './model.js';
+
+export type GateSettings = {
+  /** A hop may begin speech from `onProbability` on. Lower than that but not below `offProbability` it only keeps speech going. */
+  readonly onProbability: number;
+  readonly offProbability: number;
+  /** While agent audio can be heard, the hop that completes a start needs this: echo and side talk are the usual false alarms. */
+  readonly onProbabilityWhileAgentSpeaks: number;
+  /** Hops in a row that start speech while the agent is silent. While it speaks, each hop says how many. */
+  readonly startHops: number;
+  /** A hop this likely and this far above the floor counts as two: clear speech starts 32 ms earlier. */
+  readonly sureProbability: number;
+  readonly sureAboveFloorDb: number;
+  /** Energy guard: how far above the noise floor a hop must be to begin speech, and to count as speech once it goes on. */
+  readonly startAboveFloorDb: number;
+  readonly speechAboveFloorDb: number;
+  /** Hops in a row below `offProbability` that are worth a candidate transcript, and that end the speech. */
+  readonly dipHops: number;
+  readonly softPauseHops: number;
+  /** Speech also ends when the model goes on hearing it for this long in what is no louder than the floor. */
+  readonly faintHopsMax: number;
+  /** Hops in a row that may fail without breaking `continuousMs`. */
+  readonly continuousGapHops: number;
+  /** The model hears onsets later the longer it has heard none: 5 s of silence, and again every 5 s, are reported. */
+  readonly staleHops: number;
+  readonly floor: FloorSettings;
+};
+
+export const gateDefaults: GateSettings = {
+  onProbability: 0.5,
+  offProbability: 0.35,
+  onProbabilityWhileAgentSpeaks: 0.6,
+  startHops: 2,
+  sureProbability: 0.9,
+  sureAboveFloorDb: 10,
+  startAboveFloorDb: 6,
+  speechAboveFloorDb: 3,
+  dipHops: 3,
+  softPauseHops: 6,
+  faintHopsMax: 31,
+  continuousGapHops: 1,
+  staleHops: 156,
+  floor: floorDefaults,
+};
+
+/** What the gate is told of one hop. */
+export type GateHop = {
+  /** The model's, 0 to 1. */
+  readonly probability: number;
+  /** `rmsLevelDb` of the hop. */
+  readonly levelDb: number;
+  /** Input clock: one past the hop's last sample. Grows by `hopSamples` from hop to hop. */
+  readonly endSample: number;
+  /** Agent audio can be heard by the caller now, and so by the microphone. */
+  readonly agentAudible: boolean;
+  readonly startHopsWhileAgentSpeaks: 2 | 3 | 4;
+};
+
+/** How strong the speech is, over its present unbroken run (see `continuousGapHops`); means are over the hops that count as speech. */
+export type SpeechEvidence = {
+  /** Speech in the segment so far, pauses left out. */
+  readonly speechMs: number;
+  /** From the start of the unbroken run until now. */
+  readonly continuousMs: number;
+  readonly meanProbability: number;
+  readonly levelOverFloorDb: number;
+};
+
+/** At most one per hop. `atSample` is the end of the hop that decided it; all samples are on the input clock. */
+export type GateEvent =
+  /** `startSample`: start of the first hop of speech. */
+  | (SpeechEvidence & { readonly type: 'speech_start'; readonly atSample: number; readonly startSample: number })
+  /** Each further hop that counts as speech. */
+  | (SpeechEvidence & { readonly type: 'speech_hop'; readonly atSample: number; readonly startSample: number })
+  /** A pause that may become the end. `lastSpeechSample` as in `speech_end`. */
+  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number }
+  /** The soft pause. `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. */
+  | {
+      readonly type: 'speech_end';
+      readonly atSample: number;
+      readonly startSample: number;
+      readonly lastSpeechSample: number;
+      readonly speechMs: number;
+    }
+  /** The model should forget what it heard (`SpeechDetector.reset`). */
+  | { readonly type: 'model_stale'; readonly atSample: number };
+
+/** Hops of speech in a row. `weight` is their number with sure hops counted twice. */
+type Run = { startSample: number; hops: number; weight: number; probabilitySum: number; aboveFloorSumDb: number };
+
+/** Before a start: the run that may become one, empty at most times. */
+type Quiet = { readonly phase: 'quiet'; readonly run: Run; silentHops: number };
+type Open = {
+  readonly phase: 'open';
+  readonly startSample: number;
+  readonly run: Run;
+  speechHops: number;
+  lastSpeechSample: number;
+  /** In a row: hops below `offProbability`, and hops that did not count as speech. */
+  lowHops: number;
+  uncountedHops: number;
+};
+
+export type GateState = { readonly settings: GateSettings; readonly floor: FloorState; now: Quiet | Open };
+
+const hopMs = (hopSamples * 1000) / inputRateHz;
+
+export function newGate(settings: GateSettings = gateDefaults): GateState {
+  assert(settings.offProbability <= settings.onProbability, 'speech is harder to begin than to keep going');
+  assert(settings.onProbability <= settings.onProbabilityWhileAgentSpeaks, 'the agent speaking does not make it easier');
+  assert(settings.speechAboveFloorDb <= settings.startAboveFloorDb, 'the guard is not stricter once speech goes on');
+  assert(settings.dipHops < settings.softPauseHops, 'a dip comes before the pause');
+  return { settings, floor: newFloor(settings.floor), now: quietAt() };
+}
+
+/** Takes the next hop of the session; the state is changed in place. */
+export function step(state: GateState, hop: GateHop): GateEvent | undefined {
+  const aboveFloorDb = hop.levelDb - floorDb(state.floor);
+  trackFloor(state.floor, hop.levelDb, hop.probability < state.settings.offProbability);
+  return state.now.phase === 'quiet'
+    ? stepQuiet(state, state.now, hop, aboveFloorDb)
+    : stepOpen(state, state.now, hop, aboveFloorDb);
+}
+
+function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
+  const { settings } = state;
+  const { run } = now;
+  if (hop.probability >= settings.onProbability && aboveFloorDb >= settings.startAboveFloorDb) {
+    now.silentHops = 0;
+    extend(run, hop, aboveFloorDb, settings);
+    const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
+    const startHops = hop.agentAudible ? hop.startHopsWhileAgentSpeaks : settings.startHops;
+    if (!isLikely || run.weight < startHops) return undefined;
+    const { startSample, hops } = run;
+    const lastSpeechSample = hop.endSample;
+    state.now = { phase: 'open', startSample, run, speechHops: hops, lastSpeechSample, lowHops: 0, uncountedHops: 0 };
+    return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(run, hops, hop.endSample) };
+  }
+  empty(run);
+  now.silentHops = hop.probability < settings.offProbability ? now.silentHops + 1 : 0;
+  if (now.silentHops < settings.staleHops) return undefined;
+  now.silentHops = 0;
+  return { type: 'model_stale', atSample: hop.endSample };
+}
+
+/**
+ * The model alone keeps the segment open; energy decides which hops count. So a pause is not reported early in soft speech, while t0
+ * is where the voice stopped and not where the model stopped hearing its echo in the room.
+ */
+function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
+  const { settings } = state;
+  const isHeard = hop.probability >= settings.offProbability;
+  now.lowHops = isHeard ? 0 : now.lowHops + 1;
+  if (isHeard && aboveFloorDb >= settings.speechAboveFloorDb) {
+    if (now.uncountedHops > settings.continuousGapHops) empty(now.run);
+    extend(now.run, hop, aboveFloorDb, settings);
+    now.uncountedHops = 0;
+    now.speechHops += 1;
+    now.lastSpeechSample = hop.endSample;
+    const strength = evidence(now.run, now.speechHops, hop.endSample);
+    return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
+  }
+  now.uncountedHops += 1;
+  const { startSample, lastSpeechSample } = now;
+  if (now.lowHops >= settings.softPauseHops || now.uncountedHops >= settings.faintHopsMax) {
+    state.now = quietAt();
+    return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
+  }
+  return now.lowHops === settings.dipHops ? { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample } : undefined;
+}
+
+function quietAt(): Quiet {
+  return { phase: 'quiet', run: { startSample: 0, hops: 0, weight: 0, probabilitySum: 0, aboveFloorSumDb: 0 }, silentHops: 0 };
+}
+
+function empty(run: Run): void {
+  run.hops = 0;
+  run.weight = 0;
+  run.probabilitySum = 0;
+  run.aboveFloorSumDb = 0;
+}
+
+function extend(run: Run, hop: GateHop, aboveFloorDb: number, settings: GateSettings): void {
+  if (run.hops === 0) run.startSample = hop.endSample - hopSamples;
+  const isSure = hop.probability >= settings.sureProbability && aboveFloorDb >= settings.sureAboveFloorDb;
+  run.hops += 1;
+  run.weight += isSure ? 2 : 1;
+  run.probabilitySum += hop.probability;
+  run.aboveFloorSumDb += aboveFloorDb;
+}
+
+function evidence(run: Run, speechHops: number, atSample: number): SpeechEvidence {
+  return {
+    speechMs: speechHops * hopMs,
+    continuousMs: ((atSample - run.startSample) * 1000) / inputRateHz,
+    meanProbability: run.probabilitySum / run.hops,
+    levelOverFloorDb: run.aboveFloorSumDb / run.hops,
+  };
+}

@@ -1,0 +1,368 @@
+/** Pacer, HOLD, resume, CUT and undo of the TTS thread, with a hand-moved clock. The other end of the ring plays main, by main's own rules. */
+import { test } from 'tap';
+import { cellMs, msUntil } from '../src/shared/clock.js';
+import { EngineError } from '../src/shared/errors.js';
+import { FrameReader } from '../src/shared/frames.js';
+import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
+import { hz, ms } from '../src/shared/units.js';
+import type { TtsProvider, TtsStreamOptions } from '../src/tts/port.js';
+import { pacing, type TtsAnswer, TtsSession } from '../src/tts/session.js';
+
+const rateHz = 16000;
+const samplesPerMs = 16;
+/** Each word of the scripted voice takes this long. */
+const wordMs = 300;
+
+/** Sample at index `index` of any speech of the scripted voice: audible, and unique for longer than a test. */
+const voiceSample = (index: number): number => 1000 + (index % 30_000);
+
+/** A synthesiser that speaks each written piece at once: one word every 300 ms, with its alignment. */
+class ScriptedTts implements TtsProvider {
+  readonly name = 'scripted';
+  streams: { options: TtsStreamOptions; text: string; samples: number; isAborted: boolean; isFinished: boolean }[] = [];
+  /** Pieces written from here on stay without audio until `deliver`. */
+  isSlow = false;
+
+  async warm(): Promise<void> {}
+  async close(): Promise<void> {}
+
+  openStream(options: TtsStreamOptions): ReturnType<TtsProvider['openStream']> {
+    const stream = { options, text: '', samples: 0, isAborted: false, isFinished: false };
+    this.streams.push(stream);
+    return {
+      write: (text) => {
+        const from = stream.text.length;
+        stream.text += text;
+        if (!this.isSlow) this.speak(stream, from);
+      },
+      finish: () => {
+        stream.isFinished = true;
+        if (!this.isSlow) options.onEnd();
+      },
+      abort: () => {
+        stream.isAborted = true;
+      },
+      setPaused: () => undefined,
+    };
+  }
+
+  /** Speaks what was written to the stream from character `from` on. */
+  speak(stream: ScriptedTts['streams'][number], from: number): void {
+    for (const match of stream.text.slice(from).matchAll(/\S+/g)) {
+      const audio = Int16Array.from({ length: wordMs * samplesPerMs }, (_, index) => voiceSample(stream.samples + index));
+      stream.samples += audio.length;
+      const length = match[0].length;
+      const alignment = Array.from({ length }, (_, index) => ({
+        charIndex: from + match.index + index,
+        startMs: ms((index * wordMs) / length),
+        durationMs: ms(wordMs / length),
+      }));
+      stream.options.onChunk({ audio, rateHz: hz(rateHz), alignment });
+    }
+  }
+}
+
+type Sent = {
+  readonly atMs: number;
+  readonly position: number;
+  readonly samples: Int16Array;
+  readonly eventId: number;
+  readonly isLast: boolean;
+};
+
+class Rig {
+  readonly slot: Slot;
+  readonly provider = new ScriptedTts();
+  readonly answers: TtsAnswer[] = [];
+  readonly sent: Sent[] = [];
+  readonly counters = { underruns: 0, frames: 0, rewinds: 0, framesWaited: 0 };
+  readonly session: TtsSession;
+  readonly #reader: FrameReader;
+  readonly #generation: number;
+  atMs = 1000;
+
+  constructor() {
+    this.slot = new Slot(createBlock(1), 0);
+    this.#generation = claim(this.slot);
+    this.#reader = new FrameReader(this.slot);
+    const voice = { voiceId: '', modelId: '', language: 'en', speed: 1, stability: 0.5, similarityBoost: 0.8 };
+    this.session = new TtsSession(
+      this.slot,
+      this.#generation,
+      { provider: this.provider, voice, rateHz: hz(rateHz), encoding: 'pcm' },
+      this.counters,
+      () => this.atMs,
+      (answer) => {
+        this.answers.push(answer);
+        if (answer.type === 'resume_ready') this.slot.store(Cell.holdsReleased, answer.hold);
+      },
+      () => this.#main(),
+    );
+  }
+
+  /** What main does at each bell: cells after the frame, drop what is stale, stop while held, publish what was sent. */
+  #main(): void {
+    const raised = this.slot.load(Cell.holdsRaised);
+    if (this.slot.held) this.slot.store(Cell.holdSeen, raised);
+    for (let frame = this.#reader.peek(); frame !== undefined; frame = this.#reader.peek()) {
+      const isStale = frame.epoch < this.slot.load(Cell.epoch) || frame.take < this.slot.load(Cell.take);
+      if (!isStale && this.slot.held) return;
+      if (!isStale) {
+        const { position, sampleCount, eventId, isLast, payload } = frame;
+        const samples = new Int16Array(payload.slice().buffer);
+        this.sent.push({ atMs: this.atMs, position, samples, eventId, isLast: isLast === 1 });
+        const leftMs = Math.max(0, msUntil(this.slot.load(Cell.playEndAtMs), this.atMs));
+        const isFirst = this.sent.length === 1;
+        this.slot.store(Cell.playEndAtMs, cellMs(this.atMs + (isFirst ? 0 : leftMs) + sampleCount / samplesPerMs));
+        this.slot.store(Cell.sentPosition, position + sampleCount);
+      }
+      this.#reader.advance();
+    }
+  }
+
+  /** Lets time pass on the pacer's grid. */
+  run(durationMs: number): void {
+    const endMs = this.atMs + durationMs;
+    while (this.atMs < endMs) {
+      this.atMs += pacing.gridMs;
+      this.session.gridTick(this.atMs, this.atMs);
+      this.#main();
+    }
+  }
+
+  say(text: string, speech = 1, epoch = 0): void {
+    this.session.receive({ slot: 0, generation: 1, type: 'speak', speech, isProtected: false });
+    this.session.receive({ slot: 0, generation: 1, type: 'text', speech, delta: text });
+    this.session.receive({ slot: 0, generation: 1, type: 'text_end', speech });
+    this.session.receive({ slot: 0, generation: 1, type: 'release', speech, epoch, eventId: 10 * speech, afterControl: 0 });
+  }
+
+  hold(): number {
+    const hold = this.slot.load(Cell.holdsRaised) + 1;
+    this.slot.store(Cell.holdsRaised, hold);
+    this.#main();
+    return hold;
+  }
+
+  resume(hold: number): void {
+    this.session.receive({ slot: 0, generation: 1, type: 'resume', hold });
+    this.#main();
+  }
+
+  /** CUT as conversation and main do it. */
+  cut(speech: number, epoch: number, isUndoable: boolean): void {
+    this.slot.store(Cell.epoch, epoch);
+    this.slot.store(Cell.holdsReleased, this.slot.load(Cell.holdsRaised));
+    this.session.receive({ slot: 0, generation: 1, type: 'cut', speech, epoch, isUndoable });
+    this.session.cutSent({
+      slot: 0,
+      generation: 1,
+      type: 'cut_sent',
+      epoch,
+      sentPosition: this.slot.load(Cell.sentPosition),
+      playEndAtMs: this.atMs + msUntil(this.slot.load(Cell.playEndAtMs), this.atMs),
+      atMs: this.atMs,
+    });
+  }
+
+  answer<Type extends TtsAnswer['type']>(type: Type): Extract<TtsAnswer, { type: Type }> | undefined {
+    return this.answers.find((answer): answer is Extract<TtsAnswer, { type: Type }> => answer.type === type);
+  }
+
+  /** Index in the speech of each sample sent; the first milliseconds after a fade-in are left out. */
+  sourceOf(frame: Sent): number {
+    const skip = 5 * samplesPerMs;
+    return frame.samples[skip]! - 1000 - skip;
+  }
+}
+
+const ten = 'one two three four five six seven eight nine ten.';
+
+test('a speech goes out ahead of real time by the lead and not more, every sample once', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(4000);
+  const samples = rig.sent.flatMap((frame) => [...frame.samples]);
+  t.equal(samples.length, 10 * wordMs * samplesPerMs);
+  t.ok(
+    samples.every((sample, index) => sample === voiceSample(index)),
+    'in order, none lost, none doubled',
+  );
+  const startMs = rig.sent[0]!.atMs;
+  let aheadMax = 0;
+  for (const frame of rig.sent) {
+    const aheadMs = (frame.position + frame.samples.length) / samplesPerMs - (frame.atMs - startMs);
+    aheadMax = Math.max(aheadMax, aheadMs);
+    if (frame.atMs - startMs > 200) t.ok(aheadMs <= pacing.leadMinMs + 5, `${aheadMs} ms ahead`);
+  }
+  t.ok(aheadMax <= pacing.leadStartMs, `at most ${aheadMax} ms at the start`);
+  t.equal(rig.sent.filter((frame) => frame.isLast).length, 1);
+  t.match(rig.answer('drained'), { speech: 1 });
+  t.equal(rig.slot.load(Cell.floor), 0);
+  t.equal(rig.counters.underruns, 0);
+  t.end();
+});
+
+test('HOLD stops the frames; a short hole goes on with the very next sample', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(500);
+  const before = rig.sent.length;
+  const hold = rig.hold();
+  rig.run(200);
+  t.equal(rig.sent.length, before, 'nothing is sent while it is held');
+  rig.resume(hold);
+  t.match(rig.answer('resume_ready'), { hold, rewoundSamples: 0 });
+  rig.run(4000);
+  const total = rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0);
+  t.equal(total, 10 * wordMs * samplesPerMs, 'no sample lost, none doubled');
+  t.match(rig.answer('drained'), { speech: 1 });
+  t.end();
+});
+
+test('after a long hole the word before it is said again, at most 600 ms of it', (t) => {
+  for (const heldAtMs of [350, 480, 890, 1500]) {
+    const rig = new Rig();
+    rig.say(ten);
+    rig.run(heldAtMs);
+    const last = rig.sent.at(-1)!;
+    const sentSamples = last.position + last.samples.length;
+    const hold = rig.hold();
+    rig.run(900);
+    const before = rig.sent.length;
+    rig.resume(hold);
+    const rewound = rig.answer('resume_ready')!.rewoundSamples;
+    const from = rig.sourceOf(rig.sent[before]!);
+    t.equal(from % (wordMs * samplesPerMs), 0, 'it goes on at the start of a word');
+    t.equal(sentSamples - from, rewound);
+    t.ok(rewound >= 0 && rewound <= pacing.rewindMaxMs * samplesPerMs);
+    rig.run(4000);
+    const total = rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0);
+    t.equal(total, 10 * wordMs * samplesPerMs + rewound, 'no sample lost');
+    t.ok(Math.abs(rig.sent[before]!.samples[0]!) < 20, 'it fades in');
+  }
+  t.end();
+});
+
+test('frames that were in the ring when HOLD came are neither lost nor repeated', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(300);
+  // The VAD thread raises HOLD between two looks of main: frames pile up in the ring.
+  rig.slot.store(Cell.holdsRaised, 1);
+  rig.run(100);
+  rig.resume(1);
+  rig.run(4000);
+  const samples = rig.sent.flatMap((frame) => [...frame.samples]);
+  t.equal(samples.length, 10 * wordMs * samplesPerMs);
+  t.end();
+});
+
+test('a CUT tells what was heard, at a word boundary, and nothing older is sent after it', (t) => {
+  for (const [cutAtMs, words] of [
+    [0, 0],
+    [290, 1],
+    [700, 2],
+    [1490, 5],
+  ] as const) {
+    const rig = new Rig();
+    rig.say(ten);
+    if (cutAtMs > 0) rig.run(cutAtMs);
+    const before = rig.sent.length;
+    rig.cut(1, 1, false);
+    rig.run(500);
+    t.equal(rig.sent.length, before);
+    const heard = rig.answer('heard')!;
+    t.equal(
+      ten
+        .slice(0, heard.heardChars)
+        .split(' ')
+        .filter((word) => word !== '').length,
+      words,
+      `${words} words after ${cutAtMs} ms`,
+    );
+    t.equal(rig.provider.streams[0]!.isAborted || rig.provider.streams[0]!.isFinished, true);
+    rig.say('again', 2, 1);
+    rig.run(1000);
+    t.equal(rig.sent.at(-1)!.eventId, 20, 'the next speech is heard');
+  }
+  t.end();
+});
+
+test('an undone CUT goes on from the last word heard, under the new epoch', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(1000);
+  rig.cut(1, 1, true);
+  rig.run(300);
+  const before = rig.sent.length;
+  rig.session.receive({ slot: 0, generation: 1, type: 'undo', speech: 1, newSpeech: 2, epoch: 1, eventId: 20, afterControl: 0 });
+  rig.run(4000);
+  const next = rig.sent[before]!;
+  t.equal(next.eventId, 20);
+  t.equal(rig.sourceOf(next) % (wordMs * samplesPerMs), 0);
+  t.ok(rig.sourceOf(next) <= 1000 * samplesPerMs && rig.sourceOf(next) >= 300 * samplesPerMs);
+  t.match(rig.answer('drained'), { speech: 2 });
+  t.end();
+});
+
+test('a draft is not heard before its release, and never after it is discarded', (t) => {
+  const rig = new Rig();
+  const to = (message: object): void => rig.session.receive({ slot: 0, generation: 1, ...message } as never);
+  to({ type: 'speak', speech: 1, isProtected: false });
+  to({ type: 'text', speech: 1, delta: 'This is the first sentence of it. And this is the second one, which has to wait. ' });
+  rig.run(500);
+  t.equal(rig.sent.length, 0);
+  t.notMatch(rig.provider.streams[0]!.text, /second/, 'only the first segment is synthesised');
+  to({ type: 'discard', speech: 1 });
+  rig.run(500);
+  t.equal(rig.sent.length, 0);
+  t.ok(rig.provider.streams[0]!.isAborted);
+  t.notOk(rig.session.isBusy);
+  t.end();
+});
+
+test('held back before its first frame, then released', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('hello there');
+  rig.session.receive({ slot: 0, generation: 1, type: 'hold_back', speech: 1 });
+  rig.provider.isSlow = false;
+  const stream = rig.provider.streams[0]!;
+  rig.provider.speak(stream, 0);
+  rig.run(500);
+  t.equal(rig.sent.length, 0);
+  rig.session.receive({ slot: 0, generation: 1, type: 'release', speech: 1, epoch: 0, eventId: 5, afterControl: 0 });
+  rig.run(100);
+  t.ok(rig.sent.length > 0);
+  t.end();
+});
+
+test('a synthesiser that is too slow makes one underrun a hole; one that breaks is asked again for the rest', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('one two three four five.');
+  const stream = rig.provider.streams[0]!;
+  rig.provider.speak({ ...stream, text: 'one two', samples: 0 }, 0);
+  rig.run(1500);
+  t.equal(rig.counters.underruns, 1);
+  rig.provider.isSlow = false;
+  stream.options.onProblem(new EngineError('broken', 'the socket was lost'));
+  t.equal(rig.provider.streams[1]!.text.trim(), 'three four five.', 'from the first word without sound on');
+  rig.run(3000);
+  t.match(rig.answer('drained'), { speech: 1 });
+  t.equal(rig.answer('tts_problem'), undefined);
+  t.end();
+});
+
+test('a synthesiser that never works is a problem, told once', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('hello');
+  rig.provider.streams[0]!.options.onProblem(new EngineError('refused', 'no connection'));
+  rig.provider.streams[1]!.options.onProblem(new EngineError('refused', 'no connection'));
+  t.equal(rig.answers.filter((answer) => answer.type === 'tts_problem').length, 1);
+  rig.run(100);
+  t.notOk(rig.session.isBusy);
+  t.end();
+});

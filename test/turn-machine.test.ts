@@ -1,0 +1,379 @@
+/** The turn machine as lists of inputs and outputs: `[instant, event]` in, actions out. Times in ms of the input clock. */
+import { test } from 'tap';
+import { nextDeadlineMs, step } from '../src/turn/machine.js';
+import { type TurnSettings, turnDefaults } from '../src/turn/settings.js';
+import { type Action, initialState, type TurnEvent, type TurnState } from '../src/turn/state.js';
+
+const phrases = { idle: ['Are you still there?'], apology: 'Sorry, once more?' };
+
+/** A conversation that runs its own timers: before each event every deadline that has passed is fed. */
+class Table {
+  state: TurnState = initialState;
+  readonly actions: Action[] = [];
+  readonly #settings: TurnSettings;
+  #at = 0;
+
+  constructor(settings: Partial<TurnSettings> = {}) {
+    this.#settings = { ...turnDefaults, ...settings };
+  }
+
+  /** Runs the clock on and feeds `event`; returns the actions since the last call. */
+  at(atMs: number, event: TurnEvent): Action[] {
+    const before = this.actions.length;
+    this.#timers(atMs);
+    this.#feed(event, atMs);
+    return this.actions.slice(before);
+  }
+
+  /** Only the clock. */
+  until(atMs: number): Action[] {
+    const before = this.actions.length;
+    this.#timers(atMs);
+    return this.actions.slice(before);
+  }
+
+  #timers(atMs: number): void {
+    for (let rounds = 0; rounds < 50; rounds++) {
+      const due = nextDeadlineMs(this.state, this.#settings);
+      if (due === undefined || due > atMs) break;
+      const now = Math.max(due, this.#at);
+      const previous = this.state;
+      this.#feed({ type: 'time' }, now);
+      if (JSON.stringify(previous) === JSON.stringify(this.state)) break;
+    }
+    this.#at = Math.max(this.#at, atMs);
+  }
+
+  #feed(event: TurnEvent, atMs: number): void {
+    this.#at = Math.max(this.#at, atMs);
+    const result = step(this.state, event, this.#at, this.#settings, phrases);
+    this.state = result.state;
+    this.actions.push(...result.actions);
+  }
+}
+
+const types = (actions: readonly Action[]): string[] => actions.map((action) => action.type);
+const speechStart = (startMs: number, hold = 0): TurnEvent => ({ type: 'speech_start', startMs, hold });
+const speechHop = (continuousMs: number, meanProbability = 0.95): TurnEvent => ({
+  type: 'speech_hop',
+  speechMs: continuousMs,
+  continuousMs,
+  meanProbability,
+  hold: 0,
+});
+const speechEnd = (t0Ms: number, speechMs: number): TurnEvent => ({ type: 'speech_end', t0Ms, speechMs });
+const said = (turn: number, text: string, throughMs: number, isFinal = true): TurnEvent => ({
+  type: 'transcript',
+  turn,
+  text,
+  isFinal,
+  throughMs,
+});
+
+/** The agent's first message was heard; one turn was said and its reply (speech 2) is audible since `atMs`. */
+function speaking(atMs = 4000, settings: Partial<TurnSettings> = {}): Table {
+  const table = new Table(settings);
+  table.at(0, { type: 'started', firstMessage: 'Hello.' });
+  table.at(100, { type: 'audio_started', speech: 1 });
+  table.at(900, { type: 'drained', speech: 1 });
+  table.at(1100, speechStart(1000));
+  table.at(2200, speechEnd(2000, 900));
+  table.at(2300, said(1, 'What are your hours?', 2200));
+  table.at(2400, { type: 'agent_text', speech: 2, text: 'We are open from nine to five on weekdays.' });
+  table.at(2400, { type: 'reply_end', speech: 2, isEmpty: false, endsCall: false });
+  table.at(atMs, { type: 'audio_started', speech: 2 });
+  table.actions.length = 0;
+  return table;
+}
+
+test('a finished sentence is answered 300 ms after its last sample, with the reply begun before', (t) => {
+  const table = new Table();
+  t.same(types(table.at(0, { type: 'started', firstMessage: '' })), []);
+  table.at(1100, speechStart(1000));
+  t.same(types(table.at(2192, speechEnd(2000, 1000))), []);
+  t.same(types(table.at(2250, said(1, 'Hello there.', 2192))), ['tentative', 'generate']);
+  const committed = table.until(2300);
+  t.same(types(committed), ['commit']);
+  t.match(committed[0], { text: 'Hello there.', isAdopted: true, speech: 1, turn: 1, delayMs: 300, t0Ms: 2000 });
+  t.same(table.state.agent.phase, 'thinking');
+  t.end();
+});
+
+test('how long a pause is waited for depends on what was said', (t) => {
+  const rows: [string, number][] = [
+    ['I would like a pizza.', 300],
+    ['I would like a pizza', 500],
+    ['I would like a pizza and', 1200],
+    ['I would like, um,', 1200],
+    ['my number is five five five', 1500],
+    ['it is a b c', 1500],
+  ];
+  for (const [text, delayMs] of rows) {
+    const table = new Table();
+    table.at(0, { type: 'started', firstMessage: '' });
+    table.at(1100, speechStart(1000));
+    table.at(2192, speechEnd(2000, 1000));
+    table.at(2200, said(1, text, 2192));
+    t.same(types(table.until(2000 + delayMs - 1)), [], `${text}: not before`);
+    t.ok(types(table.until(2000 + delayMs)).includes('commit'), `${text}: after ${delayMs} ms`);
+  }
+  t.end();
+});
+
+test('speech that goes on takes the commit back and discards a reply to half a sentence', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(1100, speechStart(1000));
+  table.at(2192, speechEnd(2000, 1000));
+  table.at(2250, said(1, 'I would like a pizza and', 2192));
+  table.at(2400, speechStart(2350));
+  t.same(types(table.until(4000)), [], 'nothing is due while the caller speaks');
+  table.at(4192, speechEnd(4000, 600));
+  t.same(types(table.at(4300, said(1, 'I would like a pizza and a beer.', 4192))), [
+    'tentative',
+    'discard',
+    'generate',
+    'commit',
+  ]);
+  t.end();
+});
+
+test('speech without words is dropped, and the idle timer runs again', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(1100, speechStart(1000));
+  table.at(1492, speechEnd(1300, 300));
+  const dropped = table.until(3000);
+  t.match(dropped, [{ type: 'drop_turn', turn: 1, reason: 'no_transcript' }]);
+  t.same(types(table.until(9700)), [], 'seven seconds of silence from the drop on');
+  t.match(table.until(9900), [{ type: 'say', kind: 'idle', text: 'Are you still there?' }]);
+  t.end();
+});
+
+test('a cough over the agent: HOLD, then it goes on; after two in half a minute a HOLD needs more', (t) => {
+  const table = speaking();
+  for (const [round, at] of [5000, 8000, 11_000].entries()) {
+    table.at(at, speechStart(at - 64, round + 1));
+    t.equal(table.state.agent.phase, 'held');
+    const after = table.at(at + 330, speechEnd(at + 138, 202));
+    t.match(after[0], { type: 'resume', hold: round + 1, speech: 2, reason: 'short' });
+    t.equal(after[1]?.type, 'drop_turn');
+    t.equal(table.state.agent.phase, 'speaking');
+    t.equal(table.state.startHops, round < 1 ? 2 : round + 2);
+  }
+  t.same(types(table.until(60_000)).slice(0, 1), [], 'no idle prompt while the agent speaks');
+  t.end();
+});
+
+test('clear speech for 320 ms cuts, weaker speech needs 500 ms', (t) => {
+  const clear = speaking();
+  clear.at(5000, speechStart(4936, 1));
+  t.same(types(clear.at(5200, speechHop(288))), []);
+  t.match(clear.at(5232, speechHop(320)), [{ type: 'cut', epoch: 1, speech: 2, reason: 'strong_speech', isUndoable: true }]);
+  const weak = speaking();
+  weak.at(5000, speechStart(4936, 1));
+  t.same(types(weak.at(5232, speechHop(320, 0.6))), []);
+  t.match(weak.at(5420, speechHop(512, 0.6)), [{ type: 'cut', reason: 'long_speech' }]);
+  t.end();
+});
+
+test('words decide: stop words and two real words cut, backchannels and echo do not', (t) => {
+  const rows: [string, string][] = [
+    ['stop', 'stop_word'],
+    ['no wait', 'stop_word'],
+    ['tell me about prices', 'words'],
+  ];
+  for (const [text, reason] of rows) {
+    const table = speaking();
+    table.at(5000, speechStart(4936, 1));
+    t.match(table.at(5150, said(2, text, 5100, false)).at(-1), { type: 'cut', reason, isUndoable: false }, text);
+  }
+  for (const [text, reason] of [
+    ['mm-hm', 'backchannel'],
+    ['yeah okay', 'backchannel'],
+    ['open from nine to five', 'echo'],
+  ] as const) {
+    const table = speaking();
+    table.at(5000, speechStart(4936, 1));
+    table.at(5400, speechEnd(5208, 272));
+    const actions = table.at(5500, said(2, text, 5400));
+    t.match(
+      actions.slice(-2),
+      [
+        { type: 'resume', reason },
+        { type: 'drop_turn', reason },
+      ],
+      text,
+    );
+  }
+  t.end();
+});
+
+test('a yes to a question of the agent is an answer, not a backchannel', (t) => {
+  const table = speaking();
+  table.at(4500, { type: 'agent_text', speech: 2, text: ' Shall I book it?' });
+  table.at(5000, speechStart(4936, 1));
+  table.at(5400, speechEnd(5208, 272));
+  t.match(table.at(5450, said(2, 'yes', 5400)), [{ type: 'tentative' }, { type: 'cut', reason: 'words' }, { type: 'generate' }]);
+  t.match(table.until(5520), [{ type: 'commit', text: 'yes', isMerged: false }]);
+  t.end();
+});
+
+test('a CUT made on sound alone is undone when the words turn out to be a backchannel', (t) => {
+  const table = speaking();
+  table.at(5000, speechStart(4936, 1));
+  table.at(5232, speechHop(320));
+  table.at(5500, speechEnd(5300, 364));
+  const actions = table.at(5700, said(2, 'mm-hm', 5490));
+  t.match(actions, [
+    { type: 'tentative' },
+    { type: 'undo', speech: 2, newSpeech: 3, reason: 'backchannel' },
+    { type: 'drop_turn', turn: 2 },
+  ]);
+  t.match(table.state.agent, { phase: 'thinking', speech: 3 });
+  table.at(5800, { type: 'audio_started', speech: 3 });
+  table.at(6000, speechStart(5936, 2));
+  t.same(types(table.at(6232, speechHop(320))), [], 'once undone, sound alone needs longer');
+  t.match(table.at(6420, speechHop(512)), [{ type: 'cut', isUndoable: false }]);
+  t.end();
+});
+
+test('a reply of which hardly anything was heard does not count: the next words join the turn', (t) => {
+  const table = speaking();
+  table.at(4200, speechStart(4136, 1));
+  table.at(4440, speechHop(320));
+  table.at(4441, { type: 'heard', speech: 2, heardMs: 180 });
+  table.at(5200, speechEnd(5000, 800));
+  const actions = table.at(5300, said(2, 'And on Sundays?', 5190));
+  t.match(actions, [
+    { type: 'tentative' },
+    { type: 'discard', speech: 2 },
+    { type: 'generate', text: 'What are your hours? And on Sundays?', isMerged: true },
+    { type: 'commit', text: 'And on Sundays?', mergedText: 'What are your hours? And on Sundays?', isMerged: true },
+  ]);
+  t.end();
+});
+
+test('a cough while the reply is being made delays it and does not lose it; words replace it', (t) => {
+  const make = (): Table => {
+    const table = speaking(100_000);
+    table.state = { ...table.state, agent: { phase: 'thinking', speech: 2, kind: 'reply', isHeldBack: false, sinceMs: 2300 } };
+    table.at(100_100, speechStart(100_036));
+    return table;
+  };
+  const cough = make();
+  t.match(cough.actions, [{ type: 'hold_back', speech: 2 }]);
+  cough.at(100_400, speechEnd(100_208, 172));
+  t.match(cough.at(100_500, said(2, '', 100_400)), [
+    { type: 'drop_turn', reason: 'no_words' },
+    { type: 'release', speech: 2 },
+  ]);
+  const words = make();
+  words.at(100_900, speechEnd(100_700, 600));
+  const actions = words.at(101_000, said(2, 'on weekends I mean.', 100_890));
+  t.match(actions.slice(0, 3), [{ type: 'tentative' }, { type: 'discard', speech: 2 }, { type: 'generate', isMerged: true }]);
+  t.end();
+});
+
+test('typed words take the floor at once', (t) => {
+  const table = speaking();
+  const actions = table.at(5000, { type: 'typed', text: 'never mind' });
+  t.match(actions, [
+    { type: 'cut', reason: 'typed', isUndoable: false },
+    { type: 'commit', isTyped: true, text: 'never mind', isAdopted: false },
+    { type: 'generate', isSpeculative: false },
+  ]);
+  t.end();
+});
+
+test('typing resets the idle timer and keeps the agent quiet for two seconds', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(6500, { type: 'activity' });
+  t.same(types(table.until(13_400)), []);
+  t.match(table.until(13_600), [{ type: 'say', kind: 'idle' }]);
+  const other = new Table();
+  other.at(0, { type: 'activity' });
+  t.match(other.at(10, { type: 'started', firstMessage: 'Hello.' }), [{ type: 'say' }, { type: 'hold_back', speech: 1 }]);
+  t.match(other.until(2100), [{ type: 'release', speech: 1 }]);
+  t.end();
+});
+
+test('the agent asks twice into silence, then waits; a silence limit ends the call', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  for (const [speech, at] of [
+    [1, 7000],
+    [2, 15_500],
+  ] as const) {
+    t.match(table.until(at), [{ type: 'say', speech }]);
+    table.at(at + 100, { type: 'audio_started', speech });
+    table.at(at + 1400, { type: 'drained', speech });
+  }
+  t.same(types(table.until(200_000)), []);
+  const limited = new Table({ idleMs: -1, silenceEndMs: 5000 });
+  limited.at(0, { type: 'started', firstMessage: '' });
+  t.match(limited.until(5000), [{ type: 'end_call', reason: 'silence' }]);
+  t.ok(limited.state.isEnded);
+  t.end();
+});
+
+test('"give me a second" gets no reply', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(1100, speechStart(1000));
+  table.at(2192, speechEnd(2000, 1000));
+  table.at(2250, said(1, 'Hold on a second.', 2192));
+  const actions = table.until(9000);
+  t.match(actions, [{ type: 'commit', speech: 0, isAdopted: false }]);
+  t.end();
+});
+
+test('the call ends after the farewell was heard, and not when it was cut', (t) => {
+  const table = speaking();
+  table.at(4100, { type: 'reply_end', speech: 2, isEmpty: false, endsCall: true });
+  t.match(table.at(6000, { type: 'drained', speech: 2 }), [{ type: 'end_call', reason: 'agent' }]);
+  const cut = speaking();
+  cut.at(4100, { type: 'reply_end', speech: 2, isEmpty: false, endsCall: true });
+  cut.at(4200, { type: 'typed', text: 'one more thing' });
+  cut.at(4300, { type: 'audio_started', speech: 3 });
+  t.same(types(cut.at(6000, { type: 'drained', speech: 3 })), []);
+  t.end();
+});
+
+test('failures: an apology, and the third in a row ends the call', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  for (const [round, at] of [1000, 20_000, 40_000].entries()) {
+    table.at(at, { type: 'typed', text: `try ${round}` });
+    const speech = table.state.speech;
+    const actions = table.at(at + 100, { type: 'reply_failed', speech, isHeard: false });
+    if (round === 2) {
+      t.match(actions, [{ type: 'end_call', reason: 'llm_failed' }]);
+      break;
+    }
+    t.match(actions, [{ type: 'say', kind: 'apology', text: 'Sorry, once more?' }]);
+    table.at(at + 300, { type: 'audio_started', speech: speech + 1 });
+    table.at(at + 2000, { type: 'drained', speech: speech + 1 });
+  }
+  t.end();
+});
+
+test('while the first message is young only words interrupt it', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: 'Hello, this is a long first message.' });
+  table.at(100, { type: 'audio_started', speech: 1 });
+  table.at(1000, speechStart(936, 1));
+  t.same(types(table.at(1800, speechHop(800))), [], 'sound alone does not');
+  t.match(table.at(1900, said(1, 'I have a question', 1800, false)).at(-1), { type: 'cut', reason: 'words' });
+  t.end();
+});
+
+test('protected speech is not held; the words are answered when it is over', (t) => {
+  const table = speaking(4000, { isInterruptible: false });
+  table.at(5000, speechStart(4936));
+  table.at(5900, speechEnd(5700, 764));
+  t.same(types(table.at(6000, said(2, 'one more question.', 5890))), ['tentative']);
+  t.same(types(table.at(9000, { type: 'drained', speech: 2 })), ['generate', 'commit']);
+  t.end();
+});

@@ -1,0 +1,87 @@
+/** The STT thread: cuts each open turn's audio out of the input ring and streams it to the recogniser. Evented. */
+import { nowMs } from '../src/shared/clock.js';
+import { problemOf } from '../src/shared/errors.js';
+import type { FromStt, FromVad, InputGap, Released, SlotOrder, ToStt } from '../src/shared/links.js';
+import { Board, Slot } from '../src/shared/slots.js';
+import { createStt } from '../src/stt/create.js';
+import { SttSession } from '../src/stt/session.js';
+import { watchLoop } from '../src/telemetry/loop.js';
+import { Recorder } from '../src/telemetry/recorder.js';
+import { type SttStart, startOf } from '../src/thread-start.js';
+
+const start = startOf<SttStart>('stt');
+const { main, vad, conversation } = start.ports;
+const recorder = new Recorder();
+const provider = createStt(start.stt);
+const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
+/** Generation of each open slot; its session exists once conversation has configured it. */
+const open = new Map<number, number>();
+const sessions = new Map<number, SttSession>();
+let missedSamples = 0;
+
+const isOpen = (message: { slot: number; generation: number }): boolean => open.get(message.slot) === message.generation;
+
+main.on('message', (message: SlotOrder | InputGap) => {
+  const { slot, generation } = message;
+  if (message.type === 'open') {
+    open.set(slot, generation);
+  } else if (message.type === 'gap') {
+    if (isOpen(message)) sessions.get(slot)?.gap(message.startSample, message.endSample);
+  } else {
+    if (isOpen(message)) {
+      const session = sessions.get(slot);
+      missedSamples += session?.missedSamples ?? 0;
+      session?.close();
+      sessions.delete(slot);
+      open.delete(slot);
+    }
+    main.postMessage({ type: 'released', slot, generation } satisfies Released);
+  }
+});
+
+conversation.on('message', (message: ToStt) => {
+  if (!isOpen(message)) return;
+  const { slot, generation } = message;
+  if (message.type === 'close_turn') {
+    sessions.get(slot)?.closeTurn(message.turn, message.throughSample);
+    return;
+  }
+  const { language, keywords, grammar } = message;
+  const session = new SttSession(slots[slot]!, provider, { language, keywords, grammar }, nowMs, (body) =>
+    conversation.postMessage({ slot, generation, ...body } as FromStt),
+  );
+  sessions.set(slot, session);
+});
+
+vad.on('message', (message: FromVad) => {
+  if (isOpen(message)) sessions.get(message.slot)?.speech(message);
+});
+
+const ticker = setInterval(() => {
+  for (const session of sessions.values()) session.pull();
+  Atomics.add(start.board, Board.sttBeat, 1);
+}, start.pullMs);
+const loop = watchLoop(recorder);
+
+start.control.on('message', (message: { type: 'metrics'; id: number } | { type: 'stop' }) => {
+  if (message.type === 'metrics') {
+    let missed = missedSamples;
+    for (const session of sessions.values()) missed += session.missedSamples;
+    const counters = [{ name: 'parley_input_overrun_samples_total', labels: 'reader="stt"', value: missed }];
+    start.control.postMessage(recorder.answer(message.id, [], counters));
+    return;
+  }
+  clearInterval(ticker);
+  loop.stop();
+  for (const session of sessions.values()) session.close();
+  void provider.close().finally(() => {
+    for (const port of [main, vad, conversation, start.control]) port.close();
+  });
+});
+
+try {
+  await provider.warm({ language: 'en', keywords: [], grammar: start.warmGrammar });
+  start.control.postMessage({ type: 'ready', says: [`recognition: ${provider.name}`] });
+} catch (error) {
+  start.control.postMessage({ type: 'failed', problem: problemOf(error) });
+}

@@ -1,0 +1,119 @@
+/**
+ * The VAD thread: one Silero call a pass for all sessions with a hop to judge, the speech gate of each, and the HOLD cell.
+ * Blocking: it sleeps in `Atomics.wait` and reads its ports between passes; the one promise it waits for is the model's.
+ */
+import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { nowMs } from '../src/shared/clock.js';
+import type { FromVad, Released, SlotOrder, SpeechEvent } from '../src/shared/links.js';
+import { InputReader } from '../src/shared/ring.js';
+import { Board, Cell, Slot } from '../src/shared/slots.js';
+import { Recorder } from '../src/telemetry/recorder.js';
+import { startOf, type VadStart } from '../src/thread-start.js';
+import { SpeechDetector } from '../src/vad/detector.js';
+import { Listener } from '../src/vad/listener.js';
+import { hopSamples, SileroModel } from '../src/vad/model.js';
+
+const start = startOf<VadStart>('vad');
+const { board } = start;
+const { main, conversation, stt } = start.ports;
+const recorder = new Recorder();
+const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
+const model = await SileroModel.load(start.modelPath);
+const detector = new SpeechDetector(model, start.block.slotCount);
+const listeners = new Map<number, Listener>();
+const hop = new Int16Array(hopSamples);
+
+function emit(slot: number, generation: number, event: SpeechEvent): void {
+  const message: FromVad = { slot, generation, ...event };
+  conversation.postMessage(message);
+  if (event.type !== 'score') stt.postMessage(message);
+}
+
+function obey(order: SlotOrder): void {
+  const { slot, generation } = order;
+  if (order.type === 'open') {
+    detector.reset(slot);
+    const view = slots[slot]!;
+    listeners.set(
+      slot,
+      new Listener(view, generation, new InputReader(view, Cell.vadRead), (event) => emit(slot, generation, event), ringMain),
+    );
+    return;
+  }
+  if (listeners.get(slot)?.generation === generation) listeners.delete(slot);
+  main.postMessage({ type: 'released', slot, generation } satisfies Released);
+}
+
+/** A HOLD was raised: main must see it even if no frame comes. */
+function ringMain(): void {
+  if (Atomics.exchange(board, Board.mainBell, 1) === 0) main.postMessage({ type: 'ring' });
+}
+
+function readPorts(): void {
+  drain(main, (message) => obey(message as SlotOrder));
+  drain(start.control, (message) => {
+    const order = message as { type: 'metrics'; id: number } | { type: 'stop' };
+    if (order.type === 'metrics') start.control.postMessage(recorder.answer(order.id, gauges(), counters()));
+  });
+}
+
+function drain(port: MessagePort, handle: (message: unknown) => void): void {
+  for (let received = receiveMessageOnPort(port); received !== undefined; received = receiveMessageOnPort(port)) {
+    handle(received.message);
+  }
+}
+
+let batchSize = 0;
+const gauges = (): { name: string; labels: string; value: number }[] => [
+  { name: 'parley_vad_batch_size', labels: '', value: batchSize },
+  { name: 'parley_vad_sessions', labels: '', value: listeners.size },
+];
+const counters = (): { name: string; labels: string; value: number }[] => {
+  let overrun = 0;
+  for (const listener of listeners.values()) overrun += listener.overrunSamples;
+  return [{ name: 'parley_input_overrun_samples_total', labels: 'reader="vad"', value: overrun }];
+};
+
+/** Judges one hop of every session that has one. Returns whether any session has another hop waiting. */
+async function pass(): Promise<boolean> {
+  const startedAtMs = nowMs();
+  for (const [slot, listener] of listeners) {
+    if (listener.read(hop)) detector.stage(slot, hop);
+  }
+  batchSize = detector.stagedCount;
+  if (batchSize === 0) return false;
+  Atomics.store(board, Board.vadInRun, 1);
+  try {
+    await detector.run();
+  } finally {
+    Atomics.store(board, Board.vadInRun, 0);
+  }
+  const atMs = nowMs();
+  let isBehind = false;
+  for (const [slot, listener] of listeners) {
+    if (!listener.hasStaged) continue;
+    recorder.record('vad_lag', listener.lagMs(atMs));
+    if (listener.judge(detector.probability(slot), atMs)) detector.reset(slot);
+    isBehind ||= listener.isReady;
+  }
+  recorder.record('vad_pass', atMs - startedAtMs);
+  return isBehind;
+}
+
+start.control.postMessage({ type: 'ready', says: [`speech detection: ${model.path.split('/').at(-1)}`] });
+
+/** Without sessions only the bell wakes it; the beat still goes. */
+const idleWaitMs = 100;
+let dueAtMs: number = nowMs();
+while (Atomics.load(board, Board.stop) === 0) {
+  const bell = Atomics.load(board, Board.vadBell);
+  readPorts();
+  Atomics.add(board, Board.vadBeat, 1);
+  const isBehind = await pass();
+  if (isBehind) continue;
+  dueAtMs = Math.max(dueAtMs + start.passMs, nowMs());
+  const waitMs: number = listeners.size === 0 ? idleWaitMs : Math.max(0, dueAtMs - nowMs());
+  Atomics.wait(board, Board.vadBell, bell, waitMs);
+}
+await model.close();
+for (const port of [main, conversation, stt, start.control]) port.close();
