@@ -17,7 +17,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   stt: ['shared', 'audio'],
   llm: ['shared', 'audio', 'stt'],
   tts: ['shared', 'audio'],
-  store: ['shared', 'turn', 'wire'],
+  store: ['shared', 'turn', 'wire', 'stt'],
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry'],
 };

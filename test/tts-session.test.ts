@@ -91,6 +91,7 @@ class Rig {
       this.#generation,
       { provider: this.provider, voice, rateHz: hz(rateHz), encoding: 'pcm' },
       this.counters,
+      () => undefined,
       () => this.atMs,
       (answer) => {
         this.answers.push(answer);

@@ -58,6 +58,7 @@ conversation.on('message', (message: ToTts) => {
     generation,
     { provider, voice, rateHz, encoding },
     counters,
+    (holeMs) => recorder.record('resume_hole', holeMs),
     nowMs,
     (body) => conversation.postMessage({ slot, generation, ...body } as FromTts),
     ringMain,

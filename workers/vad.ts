@@ -36,7 +36,16 @@ function obey(order: SlotOrder): void {
     const view = slots[slot]!;
     listeners.set(
       slot,
-      new Listener(view, generation, new InputReader(view, Cell.vadRead), (event) => emit(slot, generation, event), ringMain),
+      new Listener(
+        view,
+        generation,
+        new InputReader(view, Cell.vadRead),
+        (event) => emit(slot, generation, event),
+        (onsetToHoldMs) => {
+          ringMain();
+          recorder.record('onset_to_hold', onsetToHoldMs);
+        },
+      ),
     );
     return;
   }

@@ -1,7 +1,7 @@
 /** One call: its socket, its slot, its two directions. Main thread; every method returns at once. */
 import type { FromConversation, ToConversation } from '../conversation/links.js';
 import type { CutSent } from '../shared/links.js';
-import type { Slot } from '../shared/slots.js';
+import { Cell, type Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { CallInput } from './call-input.js';
 import { CallOutput, type OutputCounters } from './call-output.js';
@@ -167,6 +167,9 @@ export class Call {
     this.#links.toTts({ type: 'cut_sent', ...this.#address, epoch, sentPosition, playEndAtMs, atMs });
     this.#recorder.record('decision_to_last_frame', Math.max(0, lastFrameAtMs - decidedAtMs));
     this.#recorder.record('decision_to_interruption_sent', atMs - decidedAtMs);
+    // The client has silence when its queue is flushed, or when it has played all there was, whichever is first.
+    const flushedAtMs = atMs + this.slot.load(Cell.oneWayMs);
+    this.#recorder.record('estimated_tail', Math.min(flushedAtMs, playEndAtMs) - decidedAtMs);
   }
 
   #armQuiet(): void {

@@ -78,6 +78,8 @@ export class TtsSession {
   readonly #ringMain: () => void;
   readonly #now: () => number;
   readonly #counters: TtsCounters;
+  /** A resume: how long the client had nothing to play. */
+  readonly #onHole: (holeMs: number) => void;
   readonly #writer: FrameWriter;
   readonly #speeches = new Map<number, Speech>();
   readonly #queue: OnFloor[] = [];
@@ -98,6 +100,7 @@ export class TtsSession {
     generation: number,
     settings: TtsSettings,
     counters: TtsCounters,
+    onHole: (holeMs: number) => void,
     now: () => number,
     answer: (answer: TtsAnswer) => void,
     ringMain: () => void,
@@ -106,6 +109,7 @@ export class TtsSession {
     this.#generation = generation;
     this.#settings = settings;
     this.#counters = counters;
+    this.#onHole = onHole;
     this.#now = now;
     this.#answer = answer;
     this.#ringMain = ringMain;
@@ -316,6 +320,7 @@ export class TtsSession {
     if (floor?.hasStarted) {
       const sent = Math.max(0, this.#slot.load(Cell.sentPosition) - floor.base);
       const holeMs = -msUntil(this.#slot.load(Cell.playEndAtMs), atMs);
+      this.#onHole(Math.max(0, holeMs));
       const from = holeMs <= pacing.holeMs ? sent : this.#rewound(floor.speech, sent);
       rewoundSamples = sent - from;
       if (rewoundSamples > 0) this.#counters.rewinds += 1;

@@ -16,14 +16,20 @@ export class Listener {
   readonly #slot: Slot;
   readonly #reader: InputReader;
   readonly #emit: (event: SpeechEvent) => void;
-  readonly #onHold: () => void;
+  readonly #onHold: (onsetToHoldMs: number) => void;
   readonly #gate = newGate();
   #levelDb = 0;
   /** The open segment has raised its HOLD; one is enough. */
   #hasHeld = false;
   hasStaged = false;
 
-  constructor(slot: Slot, generation: number, reader: InputReader, emit: (event: SpeechEvent) => void, onHold: () => void) {
+  constructor(
+    slot: Slot,
+    generation: number,
+    reader: InputReader,
+    emit: (event: SpeechEvent) => void,
+    onHold: (onsetToHoldMs: number) => void,
+  ) {
     this.#slot = slot;
     this.generation = generation;
     this.#reader = reader;
@@ -74,13 +80,13 @@ export class Listener {
     switch (event.type) {
       case 'speech_start': {
         this.#hasHeld = false;
-        const hold = isInterruptible ? this.#raiseHold() : 0;
+        const hold = isInterruptible ? this.#raiseHold(event.startSample, atMs) : 0;
         const { startSample, atSample } = event;
         this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs });
         return;
       }
       case 'speech_hop': {
-        const hold = isInterruptible && !this.#hasHeld ? this.#raiseHold() : 0;
+        const hold = isInterruptible && !this.#hasHeld ? this.#raiseHold(event.startSample, atMs) : 0;
         this.#emit({ ...event, hold });
         return;
       }
@@ -92,11 +98,11 @@ export class Listener {
   }
 
   /** Plus one: main and the pacer stop at their next look. */
-  #raiseHold(): number {
+  #raiseHold(startSample: number, atMs: number): number {
     this.#hasHeld = true;
     const hold = this.#slot.load(Cell.holdsRaised) + 1;
     this.#slot.store(Cell.holdsRaised, hold);
-    this.#onHold();
+    this.#onHold(this.lagMs(atMs) + ((this.#reader.position - startSample) * 1000) / inputRateHz);
     return hold;
   }
 }
