@@ -12,13 +12,14 @@
  *                     must be the assistant's last message in the next request to the model.
  */
 import { fileURLToPath } from 'node:url';
-import { ms } from '../src/shared/units.js';
 import { Beat } from './beat.js';
 import { Caller } from './caller.js';
 import { readClip } from './clip.js';
+import type { ClipRegistration } from './providers/clips.js';
 import { randomOf } from './providers/seeded.js';
 import { readFlags } from './rig/flags.js';
 import { type Held, holdTrial, type Outcome, outcomeOf, type Trial, type Truth, truthOf } from './rig/interruptions.js';
+import { NoisyLine } from './rig/noisy-line.js';
 import { CallerVoice, noiseAt, officeNoise, type Phrase } from './rig/phrases.js';
 import { recordedNoises } from './rig/recordings.js';
 import { Report } from './rig/report.js';
@@ -73,6 +74,7 @@ async function run(settings: {
     const beat = new Beat();
     const results: Result[][] = [];
     let first = 0;
+    await stack.simulator?.registerClips(lines.flatMap(({ name, noises }) => noises.map((noise, at) => wordless(`${name} ${at}`, noise))));
     for (const [index, line] of lines.entries()) {
       const trials = await prepare(stack, voice, first, counts[index]!, seed);
       first += trials.length;
@@ -120,6 +122,12 @@ async function linesOf(voice: CallerVoice, seed: number, report: Report): Promis
   return lines;
 }
 
+/** Noise that the simulated recogniser knows to hold no words, so that it need not look for any. */
+function wordless(id: string, noise: Int16Array): ClipRegistration {
+  const pcmBase64 = Buffer.from(noise.buffer, noise.byteOffset, noise.byteLength).toString('base64');
+  return { id, rateHz: 16000, pcmBase64, words: [] };
+}
+
 /** Registers what will be said and answered. */
 async function prepare(stack: Stack, voice: CallerVoice, first: number, count: number, seed: number): Promise<Trial[]> {
   const random = randomOf(seed, 'instants', first);
@@ -156,33 +164,20 @@ async function holdAll(stack: Stack, beat: Beat, trials: readonly Trial[], line:
       if (share.length === 0) return;
       const caller = await Caller.connect({ url: stack.url, beat });
       const hangUpTimer = setTimeout(() => void caller.hangUp(), share.length * trialMaxMs);
+      const noise = line.noises[index % Math.max(1, line.noises.length)];
+      const noisy = noise === undefined ? undefined : new NoisyLine(caller, stack.simulator, noise);
       try {
-        const noise = line.noises[index % Math.max(1, line.noises.length)];
-        const stopNoise = noise === undefined ? () => undefined : keepNoisy(caller, noise);
         // Callers begin at different instants of the 20 ms and of each other's turns.
         await caller.until(caller.nowMs + settleMs + 700 * index);
-        for (const trial of share) if (caller.closed === undefined) held.push(await holdTrial(caller, trial));
-        stopNoise();
+        for (const trial of share) if (caller.closed === undefined) held.push(await holdTrial(caller, trial, (said, phrase) => noisy?.said(said, phrase)));
       } finally {
         clearTimeout(hangUpTimer);
+        await noisy?.stop();
         await caller.hangUp();
       }
     }),
   );
   return held;
-}
-
-/** Repeats `noise` on the line until told to stop. */
-function keepNoisy(caller: Caller, noise: Int16Array): () => void {
-  const lengthMs = noise.length / 16;
-  const clip = { name: 'noise', samples: noise, firstSample: 0, lastSample: noise.length - 1, voiceEndSample: noise.length - 1 };
-  let untilMs = caller.nowMs;
-  const extend = (): void => {
-    while (untilMs < caller.nowMs + ms(5000)) untilMs = caller.say(clip, untilMs).startMs + lengthMs;
-  };
-  extend();
-  const timer = setInterval(extend, 1000);
-  return () => clearInterval(timer);
 }
 
 async function judge(stack: Stack, voice: CallerVoice, helds: readonly Held[]): Promise<Result[]> {

@@ -157,11 +157,22 @@ test('a cough over the agent: HOLD, then it goes on; after two in half a minute 
     t.equal(table.state.agent.phase, 'held');
     const after = table.at(at + 330, speechEnd(at + 138, 202));
     t.match(after[0], { type: 'resume', hold: round + 1, speech: 2, reason: 'short' });
-    t.equal(after[1]?.type, 'drop_turn');
+    t.equal(after.length, 1);
     t.equal(table.state.agent.phase, 'speaking');
     t.equal(table.state.startHops, round < 1 ? 2 : round + 2);
+    const late = round === 0 ? table.at(at + 600, said(2, '', at + 170)) : table.until(at + 330 + turnDefaults.verdictMs);
+    t.match(late, [{ type: 'drop_turn' }], 'the turn waits for its transcript, but not for long');
   }
   t.same(types(table.until(60_000)).slice(0, 1), [], 'no idle prompt while the agent speaks');
+  t.end();
+});
+
+test('a word as short as a cough: the agent goes on at once and is cut when the word is known', (t) => {
+  const table = speaking();
+  table.at(5000, speechStart(4936, 1));
+  t.same(types(table.at(5330, speechEnd(5138, 202))), ['resume']);
+  t.match(table.at(5600, said(2, 'Stop.', 5170)).at(-1), { type: 'cut', speech: 2, reason: 'stop_word', isUndoable: false });
+  t.match(table.until(9000).find(({ type }) => type === 'commit'), { text: 'Stop.' });
   t.end();
 });
 

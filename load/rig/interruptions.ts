@@ -38,12 +38,16 @@ export type Held = {
   readonly answer: HeardReply | undefined;
 };
 
-/** Asks, waits for the answer, interrupts it at a sample fixed by its onset, hears the next answer out. */
-export async function holdTrial(caller: Caller, trial: Trial): Promise<Held> {
+/**
+ * Asks, waits for the answer, interrupts it at a sample fixed by its onset, hears the next answer out. `onSaid`: told of what is placed, at once.
+ */
+export async function holdTrial(caller: Caller, trial: Trial, onSaid?: (said: Said, phrase: Phrase) => void): Promise<Held> {
   const asked = caller.say(trial.question.clip, caller.nowMs + pauseMs);
+  onSaid?.(asked, trial.question);
   const reply = await caller.onset(asked.speechEndMs - quietMs, asked.speechEndMs - caller.nowMs + answerWaitMs);
   if (reply === undefined) return { trial, caller, asked, reply, said: undefined, answer: undefined };
   const said = caller.say(trial.phrase.clip, reply.onsetMs! + trial.delayMs);
+  onSaid?.(said, trial.phrase);
   const answer = await caller.waitFor(
     () => laterReply(caller, reply, said.speechStartMs),
     said.speechEndMs - caller.nowMs + answerWaitMs,
@@ -143,7 +147,7 @@ export function truthOf(held: Held, journal: readonly Entry[], requests: readonl
   const correctedText = correctedTextOf(caller, reply);
   const next = nextRequest(trial, requests, caller.openedAtMonotonicMs + said.speechStartMs);
   const messages = next === undefined ? [] : messagesOf(next);
-  const before = messages.slice(0, -1).findLast(({ role }) => role !== 'user' || false);
+  const before = messages.slice(0, -1).findLast(({ role }) => role !== 'user');
   const inHistory = before?.role === 'assistant' ? before.content : '';
   const understood = messages.at(-1)?.content;
   return {

@@ -339,7 +339,8 @@ class Work {
       if (verdict.is === 'real') this.#cut(verdict.reason);
       if (verdict.is === 'false') {
         this.#resume(agent.speech, agent.hold, verdict.reason);
-        this.#dropTurn(verdict.reason);
+        // A short sound may still turn out to be a word ("stop"): its transcript is waited for while the agent speaks on.
+        if (verdict.reason !== 'short') this.#dropTurn(verdict.reason);
       }
     } else if (agent.phase === 'speaking' && !open.isSpeaking) {
       // The caller had stopped before our audio began, so there was no HOLD: words decide, silence drops the turn.
@@ -349,9 +350,17 @@ class Work {
     }
   }
 
+  /** Nothing stands still for it, so a short sound is given the time that its transcript needs. */
   #judgeLateWords(open: OpenTurn, context: LadderContext): Verdict {
     const byWords = judgeWords(open, context);
-    return byWords.is === 'open' ? judgeSilence(open, this.#settings, this.#at) : byWords;
+    if (byWords.is !== 'open') return byWords;
+    const bySilence = judgeSilence(open, this.#settings, this.#at);
+    const isWaiting = bySilence.is === 'false' && bySilence.reason === 'short' && !this.#isTranscriptDue(open);
+    return isWaiting ? { is: 'open' } : bySilence;
+  }
+
+  #isTranscriptDue(open: OpenTurn): boolean {
+    return covers(open) || this.#at >= open.endedAtMs + this.#settings.verdictMs;
   }
 
   #judgeUndo(): void {
