@@ -7,8 +7,7 @@ import { readFileSync } from 'node:fs';
 import './shared/no-telemetry.js';
 
 import { type Config, fixed } from './config.js';
-import type { Call } from './server/call.js';
-import { Calls } from './server/calls.js';
+import { Calls, type Visitor } from './server/calls.js';
 import { callsMetrics } from './server/calls-metrics.js';
 import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
@@ -106,14 +105,14 @@ export class Engine {
     });
     let server: ChosenSocketServer | undefined;
     try {
-      server = await openSocketServer<Call>(
+      server = await openSocketServer<Visitor>(
         config.sockets,
         {
           upgrade: (request) => live.upgrade(request),
-          opened: (call, connection) => live.opened(call, connection),
-          message: (call, bytes, isBinary) => call.message(bytes, isBinary),
+          opened: (visitor, connection) => live.opened(visitor, connection),
+          message: (visitor, bytes, isBinary) => visitor.call?.message(bytes, isBinary),
           pong: () => undefined,
-          closed: (call, code) => live.closed(call, code),
+          closed: (visitor, code) => live.closed(visitor, code),
           http,
         },
         socketLimits,

@@ -824,6 +824,12 @@ test(
     t.equal(await server.sockets[0]?.closed, 1000);
     listener.stream.write('more');
     t.equal(listener.calls, calls);
+    const late = listen(provider);
+    late.stream.write('Too late.');
+    t.equal((await late.over)?.kind, 'aborted');
+    const kind = await provider.warm(voice, rateHz).catch((error: EngineError) => error.kind);
+    t.equal(kind, 'aborted');
+    t.equal(server.attemptsAtMs.length, 1);
   }),
 );
 

@@ -123,9 +123,19 @@ test(
     await server.request(2);
     // The second is answered first; it has to wait for its turn.
     responses[1]?.writeHead(200, { 'content-type': 'audio/pcm' }).end(samplesOf(2));
-    t.equal(server.received.length, 2);
+    // A whole reply of somebody else later there is still no request for the third.
+    server.answers = [speak(9)];
+    const other = listen(provider);
+    other.stream.write('Other.');
+    other.stream.finish();
+    await other.over;
+    server.answers = [(response) => responses.push(response)];
+    t.same(
+      server.received.map((request) => JSON.parse(request.body.toString()).input),
+      ['One. ', 'Two. ', 'Other.'],
+    );
     responses[0]?.writeHead(200, { 'content-type': 'audio/pcm' }).end(samplesOf(1));
-    await server.request(3);
+    await server.request(4);
     responses[2]?.writeHead(200, { 'content-type': 'audio/pcm' }).end(samplesOf(3));
     t.equal(await over, undefined);
     t.same(soundOf(chunks), expected(1, 2, 3));
@@ -173,6 +183,11 @@ test(
     await listener.first;
     t.ok(await isBlocked.promise);
     const response = await answer.promise;
+    server.answers = [speak(9)];
+    const other = listen(provider);
+    other.stream.write('Other.');
+    other.stream.finish();
+    await other.over;
     t.ok(response.writableLength > 0, 'part of it is still at the server');
     t.equal(listener.chunks.length, 1);
     response.end();

@@ -366,7 +366,7 @@ async function violations(t: Test, prefer: Prefer): Promise<void> {
 }
 
 async function endings(t: Test, prefer: Prefer): Promise<void> {
-  const { join } = await serve(t, prefer, {
+  const { join, port, sessions } = await serve(t, prefer, {
     opened(session, connection) {
       if (session.request.path === '/at-once') connection.close(1008, 'not today');
     },
@@ -391,6 +391,15 @@ async function endings(t: Test, prefer: Prefer): Promise<void> {
     t.equal((await seen).code, code, 'and its close is answered');
     t.equal(session.closes.length, 1);
   }
+
+  const lingering = await openRaw(port);
+  t.teardown(() => lingering.destroy());
+  lingering.write(frame(0x88, Buffer.concat([Buffer.from([1001 >> 8, 1001 & 255]), Buffer.from('tab closed')])));
+  t.same(
+    await sessions.at(-1)!.closed(),
+    { code: 1001, reason: 'tab closed' },
+    'a close frame is enough, whatever becomes of the connection',
+  );
 
   const byServer: [number, string, string][] = [
     [1000, '', ''],
@@ -481,7 +490,9 @@ async function slowReaders(t: Test, prefer: Prefer): Promise<void> {
   t.ok(largest > limits.bufferedBytesMax - 2 * text.length, `bytes wait (${largest})`);
   t.ok(largest <= limits.bufferedBytesMax + 1024, 'and not more than the limit');
   t.equal(connection.sendText(text), false, 'still refused');
-  t.ok(connection.sendText('{}'), 'a short message may still fit');
+  const room = limits.bufferedBytesMax - connection.bufferedBytes();
+  t.ok(connection.sendText('y'.repeat(room)), 'what still fits goes');
+  t.equal(connection.sendText('y'), false, 'now nothing does');
   connection.close(1002, 'connection too slow');
   let tail = Buffer.alloc(0);
   let receivedBytes = 0;
@@ -620,6 +631,17 @@ async function listening(t: Test, prefer: Prefer): Promise<void> {
     t.same((error as EngineError).fields, { host: '127.0.0.1', port });
     await second.close();
   }
+  const free = await openSocketServer<Session>(prefer, neverAsked, limits);
+  const fixedPort = await free.listen('127.0.0.1', 0);
+  await free.close();
+  const [first, second] = [
+    await openSocketServer(prefer, neverAsked, limits),
+    await openSocketServer(prefer, neverAsked, limits),
+  ];
+  t.equal(await first.listen('127.0.0.1', fixedPort), fixedPort);
+  const shared = await second.listen('127.0.0.1', fixedPort).catch((reason: unknown) => reason);
+  t.ok(shared instanceof EngineError && shared.kind === 'config', 'a port asked for by number is not shared either');
+  await Promise.all([first.close(), second.close()]);
   const foreign = await openSocketServer<Session>(prefer, neverAsked, limits);
   const unbindable = await foreign.listen('192.0.2.1', 0).catch((reason: unknown) => reason);
   t.ok(unbindable instanceof EngineError && unbindable.kind === 'config', 'an address of another machine');

@@ -157,7 +157,7 @@ test('a cough over the agent: HOLD, then it goes on; after two in half a minute 
     t.equal(table.state.agent.phase, 'held');
     const after = table.at(at + 330, speechEnd(at + 138, 202));
     t.match(after[0], { type: 'resume', hold: round + 1, speech: 2, reason: 'short' });
-    t.equal(after.length, 1);
+    t.notOk(types(after).includes('drop_turn'));
     t.equal(table.state.agent.phase, 'speaking');
     t.equal(table.state.startHops, round < 1 ? 2 : round + 2);
     const late = round === 0 ? table.at(at + 600, said(2, '', at + 170)) : table.until(at + 330 + turnDefaults.verdictMs);
@@ -171,8 +171,9 @@ test('a word as short as a cough: the agent goes on at once and is cut when the 
   const table = speaking();
   table.at(5000, speechStart(4936, 1));
   t.same(types(table.at(5330, speechEnd(5138, 202))), ['resume']);
-  t.match(table.at(5600, said(2, 'Stop.', 5170)).at(-1), { type: 'cut', speech: 2, reason: 'stop_word', isUndoable: false });
-  t.match(table.until(9000).find(({ type }) => type === 'commit'), { text: 'Stop.' });
+  const word = table.at(5600, said(2, 'Stop.', 5170)).slice(-3);
+  t.match(word[0], { type: 'cut', speech: 2, reason: 'stop_word', isUndoable: false });
+  t.match(word[2], { type: 'commit', text: 'Stop.' }, 'and is answered');
   t.end();
 });
 

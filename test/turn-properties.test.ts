@@ -28,17 +28,15 @@ const input: fc.Arbitrary<Input> = fc.record({
       const audible = state.agent.phase === 'speaking' || state.agent.phase === 'held';
       return { type: 'speech_start', startMs: atMs - 64, hold: holds && audible ? 1 + Math.floor(atMs) : 0 };
     }),
-    fc
-      .integer({ min: 32, max: 900 })
-      .map(
-        (continuousMs) => (): TurnEvent => ({
-          type: 'speech_hop',
-          speechMs: continuousMs,
-          continuousMs,
-          meanProbability: 0.9,
-          hold: 0,
-        }),
-      ),
+    fc.integer({ min: 32, max: 900 }).map(
+      (continuousMs) => (): TurnEvent => ({
+        type: 'speech_hop',
+        speechMs: continuousMs,
+        continuousMs,
+        meanProbability: 0.9,
+        hold: 0,
+      }),
+    ),
     fc.integer({ min: 60, max: 3000 }).map(
       (speechMs) =>
         (_state: TurnState, atMs: number): TurnEvent => ({ type: 'speech_end', t0Ms: atMs - 192, speechMs }),

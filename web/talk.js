@@ -1,6 +1,5 @@
 /** A caller in the browser: microphone, loudspeaker and transcript over the public WebSocket protocol. Runs in the page. */
 const page = Object.fromEntries([...document.querySelectorAll('[id]')].map((element) => [element.id, element]));
-const fadeSeconds = 0.01;
 const leadSeconds = 0.04; // a reply starts this far ahead of the clock, so that its second piece is never late
 let call; // the call in progress
 
@@ -27,9 +26,7 @@ function openSpeaker(sampleRate, onQuiet) {
     },
     /** Silence within 10 ms; what was queued is gone. */
     cut() {
-      const cutVoice = voice;
-      cutVoice?.gain.setValueAtTime(1, context.currentTime).linearRampToValueAtTime(0, context.currentTime + fadeSeconds);
-      setTimeout(() => cutVoice?.disconnect(), 5000 * fadeSeconds);
+      voice?.gain.setValueAtTime(1, context.currentTime).linearRampToValueAtTime(0, context.currentTime + 0.01);
       voice = undefined;
       endsAt = 0;
     },
@@ -61,7 +58,6 @@ function addLine(kind, text) {
   line.append(element('p', text));
   page.transcript.append(line);
   page.welcome.hidden = true;
-  page.scroller.scrollTo({ top: page.scroller.scrollHeight });
   return line;
 }
 
@@ -126,21 +122,24 @@ function startCall() {
   /** By type of message; each gets the one object that a message carries beside its type. */
   const reactions = {
     conversation_initiation_metadata({ agent_output_audio_format: format }) {
+      if (!format.startsWith('pcm_')) return [finish(1002, `This page plays PCM; the agent sends ${format}.`), socket.close()];
       speaker = openSpeaker(Number(format.replace('pcm_', '')), () => isOver || show('listening', 'Listening'));
       show('listening', 'Listening');
       for (const text of unsent) send({ type: 'user_message', text });
       listen();
     },
     ping: ({ event_id }) => send({ type: 'pong', event_id }),
-    audio({ event_id, audio_base64 }) {
+    audio({ event_id, audio_base_64 }) {
       if (event_id <= newestCutId) return;
+      const bytes = Uint8Array.from(atob(audio_base_64), (letter) => letter.charCodeAt(0));
+      speaker.play(bytes);
+      if (!bytes.some(Boolean)) return; // silence is played, and is no answer
+      show('speaking', 'Speaking');
       if (event_id > asked?.afterId) {
         asked.line.append(element('small', `first audio ${Math.round(performance.now() - asked.atMs)} ms after ${asked.since}`));
         asked = undefined;
       }
       newestAudioId = event_id;
-      show('speaking', 'Speaking');
-      speaker.play(Uint8Array.from(atob(audio_base64), (letter) => letter.charCodeAt(0)));
     },
     interruption({ event_id }) {
       newestCutId = event_id;
@@ -181,6 +180,7 @@ function startCall() {
   };
 }
 
+new MutationObserver(() => (page.scroller.scrollTop = 1e9)).observe(page.transcript, { childList: true, subtree: true });
 page.callButton.onclick = () => (call ? call.end() : (call = startCall()));
 page.muteButton.onclick = () => {
   const isMuted = page.muteButton.textContent === 'Mute';

@@ -188,6 +188,7 @@ export class Session {
     if (message.turn === this.#state.turn && message.isFinal && draftKey !== keyOf(message.text)) {
       this.#times.mark('finalAsked', message.askedAtMs);
       this.#times.mark('finalAnswered', message.answeredAtMs);
+      this.#times.finalThroughMs = toMs(message.lastSample);
     }
     const throughMs = toMs(message.lastSample);
     this.#feed({ type: 'transcript', turn: message.turn, text: message.text, isFinal: message.isFinal, throughMs });
@@ -506,8 +507,9 @@ export class Session {
       reply.text += brokenOff;
       this.#replyText(reply, brokenOff);
       this.#replyDone(reply);
-    } else if (!this.#isText) {
-      this.#links.toTts({ type: 'discard', speech: reply.speech });
+    } else {
+      if (!this.#isText) this.#links.toTts({ type: 'discard', speech: reply.speech });
+      this.#dropReply(reply.speech);
     }
     this.#feed({ type: 'reply_failed', speech: reply.speech, isHeard });
   }
@@ -558,7 +560,7 @@ export class Session {
     if (times?.get('firstFrame') === undefined || times.get('firstChunk') === undefined) return;
     this.#timesOfSpeech.delete(speech);
     times.record(this.#recorder);
-    this.#links.log('turn.answered', { turn: times.turn, ...times.fields() });
+    this.#links.log('turn.answered', { turn: times.turn, final_through_ms: times.finalThroughMs, ...times.fields() });
     const disorder = times.disorder();
     if (disorder !== undefined) this.#links.log('turn.disorder', { turn: times.turn, disorder });
   }
@@ -587,6 +589,7 @@ export class Session {
     this.#links.log('turn.committed', {
       turn: action.turn,
       at_ms: now,
+      last_speech_ms: action.t0Ms,
       delay_ms: Math.round(action.delayMs),
       merged: action.isMerged ? 1 : 0,
       adopted: action.isAdopted ? 1 : 0,

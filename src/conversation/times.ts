@@ -37,6 +37,8 @@ export class TurnTimes {
   readonly #at = new Map<Instant, number>();
   /** When the turn became due by its endpoint delay. */
   dueAtMs = 0;
+  /** Input clock: end of the audio that the final transcript covers, 0 when there was none. */
+  finalThroughMs = 0;
 
   constructor(turn: number) {
     this.turn = turn;

@@ -9,7 +9,7 @@ import { claim, type SharedBlock, Slot } from '../shared/slots.js';
 import type { Log } from '../telemetry/log.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
-import { Call } from './call.js';
+import { Call, type HandshakeFacts } from './call.js';
 import type { OutputCounters } from './call-output.js';
 import type { Connection, HttpResponse, UpgradeAnswer, UpgradeRequest } from './port.js';
 
@@ -22,6 +22,11 @@ export type Lanes = {
   readonly toStt: (message: SlotOrder | InputGap) => void;
   readonly toVad: (message: SlotOrder) => void;
 };
+
+/**
+ * Somebody at the door. The slot is given out only when the socket is open: a handshake that dies half way holds none.
+ */
+export type Visitor = { readonly facts: HandshakeFacts; call: Call | undefined };
 
 /** Threads that must let go of a slot. */
 const releasesNeeded = 4;
@@ -64,15 +69,14 @@ export class Calls {
     return this.#free.length;
   }
 
-  upgrade(request: UpgradeRequest): UpgradeAnswer<Call> {
+  upgrade(request: UpgradeRequest): UpgradeAnswer<Visitor> {
     if (request.path !== conversationPath) return refuse(404, 'not_found', `Conversations are at ${conversationPath}.`);
     const query = parseHandshakeQuery(request.query);
     if (!query.ok) return refuse(400, 'bad_request', query.message);
     const subprotocol = chooseSubprotocol(request.protocols);
     if (!subprotocol.ok) return refuse(400, 'bad_request', subprotocol.message);
     if (!this.isOpen) return refuse(503, 'draining', 'This server is not taking new calls.');
-    const index = this.#free.pop();
-    if (index === undefined) {
+    if (this.#free.length === 0) {
       this.#recorder.count('parley_refused_total', 'reason="capacity"');
       return refuse(503, 'capacity', `All ${this.#seats.length} places are taken.`);
     }
@@ -82,11 +86,18 @@ export class Calls {
       agentId: agentId ?? '',
       source: source ?? '',
     };
-    return { accept: true, protocol: subprotocol.protocol, session: this.#seat(index, facts) };
+    return { accept: true, protocol: subprotocol.protocol, session: { facts, call: undefined } };
   }
 
-  opened(call: Call, connection: Connection): void {
-    const { index } = call.slot;
+  opened(visitor: Visitor, connection: Connection): void {
+    const index = this.#free.pop();
+    if (index === undefined) {
+      this.#recorder.count('parley_refused_total', 'reason="capacity"');
+      connection.close(1008, 'All places are taken. Please call again later.');
+      return;
+    }
+    const call = this.#seat(index, visitor.facts);
+    visitor.call = call;
     const address = { slot: index, generation: call.generation };
     this.#liveCount += 1;
     this.#recorder.count('parley_calls_total');
@@ -97,7 +108,10 @@ export class Calls {
     call.opened(connection);
   }
 
-  closed(call: Call, code: number): void {
+  closed(visitor: Visitor, code: number): void {
+    const { call } = visitor;
+    if (call === undefined) return;
+    visitor.call = undefined;
     const { index } = call.slot;
     const address = { slot: index, generation: call.generation };
     this.#liveCount -= 1;
@@ -145,7 +159,7 @@ export class Calls {
     for (const { call } of this.#seats) call?.end(code, reason);
   }
 
-  #seat(index: number, facts: Call['facts']): Call {
+  #seat(index: number, facts: HandshakeFacts): Call {
     const seat = this.#seats[index]!;
     const generation = claim(seat.slot);
     const address = { slot: index, generation };
@@ -167,7 +181,7 @@ export class Calls {
   }
 }
 
-function refuse(status: number, name: string, message: string): UpgradeAnswer<Call> {
+function refuse(status: number, name: string, message: string): UpgradeAnswer<Visitor> {
   return { accept: false, response: refusal(status, name, message) };
 }
 

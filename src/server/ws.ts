@@ -31,13 +31,20 @@ const silenceCheckMs = 1_000;
 const headerCheckMs = 2_000;
 
 /**
- * Where a client breaks the protocol, `ws` sends a close frame of its own and uWebSockets.js cuts the connection; here it is cut too.
- * `ws` calls `close` with a code alone only then: its answer to a client's close frame, and every call of ours, carries a reason.
+ * Two things that uWebSockets.js does and `ws` does not, both told apart by how `ws` calls `close`. A client that breaks the protocol (a code
+ * alone) is cut without a close frame. A client that says goodbye (no code, or its own with the reason as bytes) is reported at once, and not
+ * only when it has closed its side of the connection too. Our own calls give the reason as a string.
  */
-class CuttingWebSocket extends WebSocket {
+class ServedWebSocket extends WebSocket {
+  onGoodbye: ((code: number, reason: string) => void) | undefined;
+
   override close(code?: number, reason?: string | Buffer): void {
-    if (code !== undefined && reason === undefined) this.terminate();
-    else super.close(code, reason);
+    if (code !== undefined && reason === undefined) {
+      this.terminate();
+      return;
+    }
+    super.close(code, reason);
+    if (typeof reason !== 'string') this.onGoodbye?.(code ?? 1005, reason?.toString() ?? '');
   }
 }
 
@@ -49,7 +56,7 @@ function lostReasonOf(error: Error & { code?: string }): string {
 
 class WsConnection<Session> implements Connection {
   readonly remoteAddress: string;
-  readonly #link: WebSocket;
+  readonly #link: ServedWebSocket;
   readonly #socket: Socket;
   readonly #session: Session;
   readonly #handlers: SocketHandlers<Session>;
@@ -58,7 +65,13 @@ class WsConnection<Session> implements Connection {
   #isOpen = true;
   #lostReason = '';
 
-  constructor(link: WebSocket, socket: Socket, session: Session, handlers: SocketHandlers<Session>, bufferedBytesMax: number) {
+  constructor(
+    link: ServedWebSocket,
+    socket: Socket,
+    session: Session,
+    handlers: SocketHandlers<Session>,
+    bufferedBytesMax: number,
+  ) {
     this.remoteAddress = plainAddress(socket.remoteAddress ?? '');
     this.#link = link;
     this.#socket = socket;
@@ -76,6 +89,7 @@ class WsConnection<Session> implements Connection {
     link.on('error', (error) => {
       this.#lostReason = lostReasonOf(error); // `close` follows
     });
+    link.onGoodbye = (code, reason) => this.#finish(code, reason);
     link.on('close', (code, reason) => this.#finish(code, code === 1006 ? this.#lostReason : reason.toString()));
   }
 
@@ -172,7 +186,7 @@ class WsServer<Session> implements SocketServer {
       perMessageDeflate: false,
       skipUTF8Validation: false,
       handleProtocols: () => this.#chosenProtocol ?? false,
-      WebSocket: CuttingWebSocket,
+      WebSocket: ServedWebSocket,
     });
     this.#http.on('request', (request, response) => this.#request(headOf(request), request, request.socket, replyBy(response)));
     this.#http.on('upgrade', (request, socket, head) => this.#upgrade(request, socket, head));
@@ -228,6 +242,7 @@ class WsServer<Session> implements SocketServer {
     }
     this.#chosenProtocol = outcome.protocol;
     this.#sockets.handleUpgrade(request, socket, rest, (link) => {
+      assert(link instanceof ServedWebSocket, 'the class that was asked for');
       const connection = new WsConnection(link, request.socket, outcome.session, this.#handlers, this.#limits.bufferedBytesMax);
       this.#connections.add(connection);
       link.once('close', () => this.#connections.delete(connection));

@@ -1,5 +1,8 @@
 /** Chooses the synthesiser by its setting. TTS thread. */
+
+import { EngineError } from '../shared/errors.js';
 import { ElevenLabsTts } from './elevenlabs.js';
+import { fliteVoices } from './embedded/flite.js';
 import { EmbeddedTts } from './embedded/provider.js';
 import { OpenAiSpeech } from './openai-speech.js';
 import type { TtsProvider } from './port.js';
@@ -22,10 +25,16 @@ export function createTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup)
   };
   switch (provider) {
     case 'embedded':
-      return new EmbeddedTts();
+      return voice === '' ? new EmbeddedTts() : new EmbeddedTts({ defaultVoice: embeddedVoice(voice) });
     case 'elevenlabs':
       return new ElevenLabsTts({ apiKey, ...chosen });
     case 'openai':
       return new OpenAiSpeech({ apiKey, ...chosen });
   }
+}
+
+function embeddedVoice(name: string): (typeof fliteVoices)[number] {
+  const voice = fliteVoices.find((candidate) => candidate === name);
+  if (voice !== undefined) return voice;
+  throw new EngineError('config', `PARLEY_TTS_VOICE="${name}" is not an embedded voice. Allowed: ${fliteVoices.join(', ')}.`);
 }

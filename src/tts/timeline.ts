@@ -104,7 +104,10 @@ export class Timeline {
         continue;
       }
       const played = Math.min(heardSamples, word.end) - word.start;
-      if (played < heardRatio * (word.end - word.start) || played <= 0) break;
+      // A word that the provider gave no time of its own was heard once the next sample after it was.
+      const isHeard =
+        word.end > word.start ? played > 0 && played >= heardRatio * (word.end - word.start) : heardSamples > word.start;
+      if (!isHeard) break;
       heard = word.lastChar;
     }
     return heard;

@@ -1,7 +1,6 @@
 /**
- * Sockets to the multi-context synthesis service, shared by conversations: a socket carries several contexts, one per reply, and a pool
- * keeps the sockets of one voice, model and format open. Knows the service's rules about contexts (settings first, five at most, ids used
- * once, late audio of a cut reply is ignored); knows nothing about text. Runs on the TTS thread.
+ * One socket to the multi-context synthesis service. It carries several contexts, one per reply, and knows the service's rules about them:
+ * five at most, ids used once, late audio of a cut reply is ignored. Knows nothing about text. Runs on the TTS thread.
  */
 import type { IncomingMessage } from 'node:http';
 import { WebSocket } from 'ws';
@@ -14,16 +13,8 @@ export type SocketSettings = {
   readonly connectDeadlineMs: number;
   /** Between two keep-alives; the service closes after 20 s without a message. */
   readonly keepAliveMs: number;
-  /** First and longest wait before a lost socket is opened again; doubled in between, and shortened at random by up to a half. */
-  readonly backOffMinMs: number;
-  readonly backOffMaxMs: number;
   /** How long a closed context may keep its place when the service never says that it is over. */
   readonly drainMs: number;
-  /** Sockets of one voice, model and format. */
-  readonly socketsMax: number;
-  /** A spare socket without contexts is closed after this time, the last one only after `poolIdleMs` without a reply. */
-  readonly spareIdleMs: number;
-  readonly poolIdleMs: number;
 };
 
 /** What one reply hears of its context. Nothing comes after `onFinal`, `onLost` or `abandon()`. */
@@ -65,13 +56,13 @@ type ContextState = {
   drainTimer: NodeJS.Timeout | undefined;
 };
 
-type SocketEvents = {
+export type SocketEvents = {
   readonly onOpen: () => void;
   /** Once, however it ends. `startedAtMs`: when it began to connect, 0 if it never did. `wasGood`: it spoke, or lived long. */
   readonly onGone: (error: EngineError, startedAtMs: number, wasGood: boolean) => void;
 };
 
-class ContextSocket {
+export class ContextSocket {
   readonly #url: string;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #settings: SocketSettings;
@@ -273,113 +264,6 @@ class ContextSocket {
     // The pool first: a reply that begins anew in `onLost` must not be given this socket.
     this.#events.onGone(reason, this.#startedAtMs, wasGood);
     for (const state of lost) state.events?.onLost(reason);
-  }
-}
-
-export class SocketPool {
-  readonly #url: string;
-  readonly #headers: Readonly<Record<string, string>>;
-  readonly #settings: SocketSettings;
-  readonly #sockets = new Set<ContextSocket>();
-  readonly #closing = new Set<Promise<void>>();
-  readonly #openWaiters: { resolve: () => void; reject: (error: EngineError) => void }[] = [];
-  #failures = 0;
-  #failedAtMs = 0;
-  #nextAttemptAtMs = 0;
-  #usedAtMs = 0;
-  #timer: NodeJS.Timeout | undefined;
-  #isClosed = false;
-
-  /** `headers` carry the key and are never shown to anybody but the service. */
-  constructor(url: string, headers: Readonly<Record<string, string>>, settings: SocketSettings) {
-    this.#url = url;
-    this.#headers = headers;
-    this.#settings = settings;
-  }
-
-  get usedAtMs(): number {
-    return this.#usedAtMs;
-  }
-
-  /** Resolves when a socket is open, rejects when the attempt under way fails. Keeps one open from then on. */
-  warm(): Promise<void> {
-    this.#wake();
-    if ([...this.#sockets].some((socket) => socket.isOpen)) return Promise.resolve();
-    return new Promise((resolve, reject) => {
-      this.#openWaiters.push({ resolve, reject });
-      if (this.#sockets.size === 0) this.#addSocket();
-    });
-  }
-
-  /** A place for one reply, on an open socket if there is one. An error when all places are taken. */
-  openContext(events: ContextEvents): Context | EngineError {
-    this.#wake();
-    const free = [...this.#sockets].filter((socket) => socket.freePlaces > 0);
-    const socket = free.find((candidate) => candidate.isOpen) ?? free[0] ?? this.#addSocket();
-    if (socket === undefined) return new EngineError('rate_limited', 'All connections to the speech provider are in use.');
-    const context = socket.openContext(events);
-    // The next reply should not wait for a connection.
-    if ([...this.#sockets].every((candidate) => candidate.freePlaces === 0)) this.#addSocket();
-    return context;
-  }
-
-  async close(): Promise<void> {
-    this.#isClosed = true;
-    clearInterval(this.#timer);
-    await Promise.all([...this.#closing, ...[...this.#sockets].map((socket) => socket.close())]);
-  }
-
-  #wake(): void {
-    this.#usedAtMs = nowMs();
-    this.#timer ??= setInterval(() => this.#tick(), this.#settings.keepAliveMs);
-  }
-
-  #addSocket(): ContextSocket | undefined {
-    if (this.#isClosed || this.#sockets.size >= this.#settings.socketsMax) return undefined;
-    const delayMs = Math.max(0, this.#nextAttemptAtMs - nowMs());
-    const socket = new ContextSocket(this.#url, this.#headers, delayMs, this.#settings, {
-      onOpen: () => {
-        for (const waiter of this.#openWaiters.splice(0)) waiter.resolve();
-      },
-      onGone: (error, startedAtMs, wasGood) => this.#socketGone(socket, error, startedAtMs, wasGood),
-    });
-    this.#sockets.add(socket);
-    return socket;
-  }
-
-  #socketGone(socket: ContextSocket, error: EngineError, startedAtMs: number, wasGood: boolean): void {
-    this.#sockets.delete(socket);
-    for (const waiter of this.#openWaiters.splice(0)) waiter.reject(error);
-    if (error.kind === 'aborted') return;
-    // Sockets that are lost together are one failure: only one that was begun after the last failure is another.
-    if (startedAtMs >= this.#failedAtMs) {
-      this.#failedAtMs = nowMs();
-      if (wasGood) this.#failures = 0;
-      const { backOffMinMs, backOffMaxMs } = this.#settings;
-      const backOffMs = Math.min(backOffMaxMs, backOffMinMs * 2 ** Math.min(this.#failures, 16));
-      this.#failures += 1;
-      this.#nextAttemptAtMs = this.#failedAtMs + backOffMs * (0.5 + 0.5 * Math.random());
-    }
-    // A wrong key or voice stays wrong until somebody asks again.
-    if (error.kind !== 'rejected' && this.#sockets.size === 0) this.#addSocket();
-  }
-
-  #tick(): void {
-    for (const socket of this.#sockets) socket.keepAlive();
-    const atMs = nowMs();
-    const isUnused = atMs - this.#usedAtMs > this.#settings.poolIdleMs;
-    for (const socket of [...this.#sockets]) {
-      const isSpare = this.#sockets.size > 1 && [...this.#sockets].some((other) => other !== socket && other.freePlaces > 1);
-      const isOld = atMs - socket.idleSinceMs > this.#settings.spareIdleMs;
-      if (socket.contextCount > 0 || !(isUnused || (isSpare && isOld))) continue;
-      this.#sockets.delete(socket);
-      const closing = socket.close().finally(() => this.#closing.delete(closing));
-      this.#closing.add(closing);
-    }
-    if (this.#sockets.size === 0 && isUnused) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-    }
   }
 }
 
