@@ -9,9 +9,10 @@ import { claim, type SharedBlock, Slot } from '../shared/slots.js';
 import type { Log } from '../telemetry/log.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
+import { refusal } from './adapter-rules.js';
 import { Call, type HandshakeFacts } from './call.js';
 import type { OutputCounters } from './call-output.js';
-import type { Connection, HttpResponse, UpgradeAnswer, UpgradeRequest } from './port.js';
+import type { Connection, UpgradeAnswer, UpgradeRequest } from './port.js';
 
 export const conversationPath = '/v1/convai/conversation';
 
@@ -182,11 +183,6 @@ export class Calls {
 }
 
 function refuse(status: number, name: string, message: string): UpgradeAnswer<Visitor> {
-  return { accept: false, response: refusal(status, name, message) };
-}
-
-/** The JSON body of every refusal over HTTP. */
-export function refusal(status: number, name: string, message: string): HttpResponse {
-  const headers = { 'content-type': 'application/json', ...(status === 503 || status === 429 ? { 'retry-after': '5' } : {}) };
-  return { status, headers, body: JSON.stringify({ detail: { status: name, message } }) };
+  const waits: Record<string, string> = status === 503 ? { 'retry-after': '5' } : {};
+  return { accept: false, response: refusal(status, name, message, waits) };
 }

@@ -1,6 +1,6 @@
 /** HTTP routes beside the WebSocket: health, readiness, figures, and the page. Main thread. */
 
-import { refusal } from './calls.js';
+import { refusal } from './adapter-rules.js';
 import type { HttpRequest, HttpResponse } from './port.js';
 
 export type RouteFacts = {
@@ -9,7 +9,7 @@ export type RouteFacts = {
   readonly freeCount: () => number;
   readonly liveCount: () => number;
   readonly metricsText: () => Promise<string>;
-  readonly page: (method: string, path: string) => HttpResponse | undefined;
+  readonly page: (method: string, path: string, ifNoneMatch?: string) => HttpResponse | undefined;
   readonly onError: (path: string, error: unknown) => void;
 };
 
@@ -36,7 +36,10 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
       const isRead = request.method === 'GET' || request.method === 'HEAD';
       return isRead ? route() : refusal(405, 'method_not_allowed', 'Only GET is allowed here.');
     }
-    return facts.page(request.method, request.path) ?? refusal(404, 'not_found', 'There is nothing at this path.');
+    return (
+      facts.page(request.method, request.path, request.header('if-none-match')) ??
+      refusal(404, 'not_found', 'There is nothing at this path.')
+    );
   };
   return async (request) => {
     try {
