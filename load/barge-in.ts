@@ -7,7 +7,8 @@
  *                     instant at which the engine decided to stand still. The caller's own 20 ms frame is in it.
  *   HOLD → CUT        how long it takes to be sure that it is an interruption.
  *   decision → last frame   arrival at the caller of the last audio of the interrupted reply; 0 when that came before the decision.
- *   decision → silence      last audible sample at the ear, which plays what it has (`load/ear.ts`).
+ *   decision → silence      last audible sample at the ear, which plays what it has (`load/ear.ts`). From a HOLD that was released
+ *                     again before the CUT: the end of what was playing when it was raised.
  *   truth             words of `agent_response_correction` against words whose sound ended before the last sample heard; the same text
  *                     must be the assistant's last message in the next request to the model.
  */
@@ -216,7 +217,7 @@ function tell(report: Report, name: string, results: readonly Result[], isClean:
   );
   report.spread(
     'HOLD → last frame',
-    over(({ holdAtMs, lastFrameAtMs }) => atLeastZero(since(holdAtMs, lastFrameAtMs))),
+    over(({ holdAtMs, heldFrameAtMs }) => atLeastZero(since(holdAtMs, heldFrameAtMs))),
   );
   const cut = report.spread(
     'CUT → last frame',
@@ -224,7 +225,7 @@ function tell(report: Report, name: string, results: readonly Result[], isClean:
   );
   const tail = report.spread(
     'HOLD → silence at the ear',
-    over(({ holdAtMs, silentAtMs }) => atLeastZero(since(holdAtMs, silentAtMs))),
+    over(({ holdAtMs, heldSilentAtMs }) => atLeastZero(since(holdAtMs, heldSilentAtMs))),
   );
   const cutTail = report.spread(
     'CUT → silence at the ear',

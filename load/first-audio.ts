@@ -8,7 +8,7 @@
  *   endpointing   from the end of speech until the client could have sent the last sample of the silence that the engine waits for by rule:
  *                 the pause that makes it ask for a transcript, or, when that comes later, the endpoint delay (rounded up to
  *                 the detector's next hop of 32 ms). The caller's own 20 ms frame is in it.
- *   providers     by the simulator's journal, each from the whole request received to the byte that mattered: the transcript's last byte, the
+ *   providers     by the simulator's journal, each from the whole request received to the byte that mattered: the transcript's bytes, the
  *                 token that completed the first piece of speech, the first byte of its audio. The simulated network is in it.
  *   overhead      the rest, until the engine handed the first frame to the socket: waking up, detector, SDKs, HTTP, parsing, segmenter, pacer,
  *                 and whatever the machine did meanwhile.
@@ -189,7 +189,8 @@ function partsOf(turn: Turn, caller: Caller, log: readonly LogLine[], journal: r
     return finish(steps, dueAtMs - endAtMs, 0);
   }
 
-  const done = ({ atMonotonicMs }: Entry): number => atMonotonicMs.lastByte ?? Number.NaN;
+  // A transcript leaves in one piece; `lastByte` is written down only after that, perhaps after the engine has read it.
+  const done = ({ atMonotonicMs }: Entry): number => atMonotonicMs.firstByte ?? Number.NaN;
   const stt = journal
     .filter((entry) => entry.endpoint === 'stt' && done(entry) <= instant('finalAnswered'))
     .sort((a, b) => done(a) - done(b))

@@ -15,7 +15,7 @@ import { createRoutes } from './server/routes.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
-import { boardOf, createBlock } from './shared/slots.js';
+import { createBlock } from './shared/slots.js';
 import { loadAgents, parseAgent } from './store/agents.js';
 import { defaultAgent } from './store/default-agent.js';
 import { createLog, type Log } from './telemetry/log.js';
@@ -73,14 +73,14 @@ export class Engine {
     const log = createLog(config.logLevel);
     const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
     const block = createBlock(config.sessionsMax);
-    const board = boardOf(block);
-    const recorder = new Recorder();
+    const recorder = new Recorder('main');
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
-    const threads = await Threads.start(config, [...agents.values()], block, board, {
+    const threads = await Threads.start(config, [...agents.values()], block, {
       onConversation: (message) => calls.current?.fromConversation(message),
       onReleased: (message) => calls.current?.released(message),
       onRing: () => calls.current?.ring(),
+      onSessionFailed: (message) => calls.current?.failed(message),
       onDeath: (thread, error) => {
         log('thread.failed', { thread, message: error.message });
         calls.current?.endAll(1011, 'Internal error. Please call again.');
@@ -91,8 +91,8 @@ export class Engine {
     calls.current = live;
     const page = loadPages();
     const answers = async (): Promise<MetricsAnswer[]> => [
-      callsMetrics(live, recorder),
-      ...(await threads.metrics(metricsTimeoutMs)),
+      callsMetrics(live, recorder, 'text'),
+      ...(await threads.metrics('text', metricsTimeoutMs)),
     ];
     const http = createRoutes({
       version,
@@ -110,7 +110,7 @@ export class Engine {
         {
           upgrade: (request) => live.upgrade(request),
           opened: (visitor, connection) => live.opened(visitor, connection),
-          message: (visitor, bytes, isBinary) => visitor.call?.message(bytes, isBinary),
+          message: (visitor, bytes, isBinary) => live.message(visitor, bytes, isBinary),
           pong: () => undefined,
           closed: (visitor, code) => live.closed(visitor, code),
           http,
@@ -140,7 +140,7 @@ export class Engine {
 
   /** Figures of all threads. */
   async metrics(): Promise<MetricsAnswer[]> {
-    return [callsMetrics(this.#calls, this.#recorder), ...(await this.#threads.metrics(metricsTimeoutMs))];
+    return [callsMetrics(this.#calls, this.#recorder, 'encoded'), ...(await this.#threads.metrics('encoded', metricsTimeoutMs))];
   }
 
   /**

@@ -7,13 +7,19 @@ import { type Config, fixed } from './config.js';
 import type { FromConversation } from './conversation/links.js';
 import type { Lanes } from './server/calls.js';
 import { EngineError, type Problem } from './shared/errors.js';
-import type { MetricsAnswer, Released } from './shared/links.js';
-import { Board, type SharedBlock } from './shared/slots.js';
+import type { MetricsAnswer, MetricsAsk, Released, SessionFailed } from './shared/links.js';
+import { Board, createBoard, type SharedBlock } from './shared/slots.js';
 import type { AgentConfig } from './store/agents.js';
 import type { ConversationStart, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
 
 type ThreadName = ThreadStart['thread'];
-type Thread = { readonly name: ThreadName; readonly worker: Worker; readonly control: MessagePort };
+type Thread = {
+  readonly name: ThreadName;
+  readonly worker: Worker;
+  readonly control: MessagePort;
+  /** Of its lane. */
+  readonly board: Int32Array;
+};
 type FromThread =
   | MetricsAnswer
   | { readonly type: 'ready'; readonly says: readonly string[] }
@@ -23,6 +29,8 @@ export type ThreadEvents = {
   readonly onConversation: (message: FromConversation) => void;
   readonly onReleased: (message: Released) => void;
   readonly onRing: () => void;
+  /** A bug hit one session. */
+  readonly onSessionFailed: (message: SessionFailed) => void;
   /** A thread died: its calls cannot go on. */
   readonly onDeath: (thread: ThreadName, error: Error) => void;
 };
@@ -32,7 +40,6 @@ export class Threads {
   readonly says: readonly string[];
   readonly lanes: Lanes;
   readonly #threads: readonly Thread[];
-  readonly #board: Int32Array;
   readonly #close: () => void;
   #isStopping = false;
   #metricsId = 0;
@@ -41,14 +48,12 @@ export class Threads {
     threads: readonly Thread[],
     lanes: Lanes,
     says: readonly string[],
-    board: Int32Array,
     events: ThreadEvents,
     close: () => void,
   ) {
     this.#threads = threads;
     this.lanes = lanes;
     this.says = says;
-    this.#board = board;
     this.#close = close;
     for (const { name, worker } of threads) {
       worker.on('error', (error) => {
@@ -61,22 +66,20 @@ export class Threads {
   }
 
   /** Resolves when every thread can work; fails with what the first one said that cannot. */
-  static async start(
-    config: Config,
-    agents: readonly AgentConfig[],
-    block: SharedBlock,
-    board: Int32Array,
-    events: ThreadEvents,
-  ): Promise<Threads> {
-    const started = Array.from({ length: config.lanes }, () => startLane(config, agents, block, board));
+  static async start(config: Config, agents: readonly AgentConfig[], block: SharedBlock, events: ThreadEvents): Promise<Threads> {
+    const started = Array.from({ length: config.lanes }, () => startLane(config, agents, block));
     const threads = started.flatMap((lane) => lane.threads);
     const says = await Promise.all(threads.map(readiness));
-    for (const { main } of started) {
+    for (const { main, board } of started) {
       main.conversation.on('message', events.onConversation);
       for (const port of [main.vad, main.stt, main.tts]) {
-        port.on('message', (message: Released | { readonly type: 'ring' }) => {
+        port.on('message', (message: Released | SessionFailed | { readonly type: 'ring' }) => {
           if (message.type === 'released') {
             events.onReleased(message);
+            return;
+          }
+          if (message.type === 'session_failed') {
+            events.onSessionFailed(message);
             return;
           }
           // Cleared before the rings are looked at: a frame written after this rings again.
@@ -85,52 +88,51 @@ export class Threads {
         });
       }
     }
-    const laneOf = (slot: number): Lane['main'] => started[slot % started.length]!.main;
-    const wakeVad = (): void => {
-      Atomics.add(board, Board.vadBell, 1);
-      Atomics.notify(board, Board.vadBell);
-    };
+    const laneOf = (slot: number): Lane => started[slot % started.length]!;
     const lanes: Lanes = {
-      toConversation: (message) => laneOf(message.slot).conversation.postMessage(message),
-      toTts: (message) => laneOf(message.slot).tts.postMessage(message),
-      toStt: (message) => laneOf(message.slot).stt.postMessage(message),
+      toConversation: (message) => laneOf(message.slot).main.conversation.postMessage(message),
+      toTts: (message) => laneOf(message.slot).main.tts.postMessage(message),
+      toStt: (message) => laneOf(message.slot).main.stt.postMessage(message),
       toVad: (message) => {
-        laneOf(message.slot).vad.postMessage(message);
-        wakeVad();
+        const lane = laneOf(message.slot);
+        lane.main.vad.postMessage(message);
+        ring(lane.board);
       },
     };
     const close = (): void => {
       for (const { main } of started) for (const port of Object.values(main)) port.close();
     };
-    return new Threads(threads, lanes, [...new Set(says.flat())], board, events, close);
+    return new Threads(threads, lanes, [...new Set(says.flat())], events, close);
   }
 
   /** Histograms and counters of every thread; one that does not answer in time is left out. */
-  async metrics(timeoutMs: number): Promise<MetricsAnswer[]> {
+  async metrics(form: MetricsAsk['form'], timeoutMs: number): Promise<MetricsAnswer[]> {
     const id = ++this.#metricsId;
     const answers = this.#threads.map(({ control }) => {
       const answer = waitFor(control, (message) => message.type === 'metrics' && message.id === id, timeoutMs);
-      control.postMessage({ type: 'metrics', id });
+      control.postMessage({ type: 'metrics', id, form } satisfies MetricsAsk);
       return answer;
     });
-    Atomics.add(this.#board, Board.vadBell, 1);
-    Atomics.notify(this.#board, Board.vadBell);
+    this.#ringAll();
     return (await Promise.all(answers)).filter((answer): answer is MetricsAnswer => answer?.type === 'metrics');
+  }
+
+  #ringAll(): void {
+    for (const { name, board } of this.#threads) if (name === 'vad') ring(board);
   }
 
   /** Asks every thread to come to its end. None is terminated while it may be inside the model. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    Atomics.store(this.#board, Board.stop, 1);
-    Atomics.add(this.#board, Board.vadBell, 1);
-    Atomics.notify(this.#board, Board.vadBell);
-    const ends = this.#threads.map(async ({ name, worker, control }) => {
+    for (const { board } of this.#threads) Atomics.store(board, Board.stop, 1);
+    this.#ringAll();
+    const ends = this.#threads.map(async ({ name, worker, control, board }) => {
       const exit = new Promise<void>((resolve) => {
         worker.once('exit', () => resolve());
       });
       control.postMessage({ type: 'stop' });
       const isOver = await Promise.race([exit.then(() => true), delay(fixed.stopTimeoutMs).then(() => false)]);
-      const isInModel = name === 'vad' && Atomics.load(this.#board, Board.vadInRun) === 1;
+      const isInModel = name === 'vad' && Atomics.load(board, Board.vadInRun) === 1;
       if (!isOver && !isInModel) await worker.terminate();
     });
     await Promise.all(ends);
@@ -139,7 +141,14 @@ export class Threads {
   }
 }
 
+/** Wakes the VAD thread of a lane. */
+function ring(board: Int32Array): void {
+  Atomics.add(board, Board.vadBell, 1);
+  Atomics.notify(board, Board.vadBell);
+}
+
 type Lane = {
+  readonly board: Int32Array;
   readonly threads: readonly Thread[];
   readonly main: {
     readonly vad: MessagePort;
@@ -149,7 +158,8 @@ type Lane = {
   };
 };
 
-function startLane(config: Config, agents: readonly AgentConfig[], block: SharedBlock, board: Int32Array): Lane {
+function startLane(config: Config, agents: readonly AgentConfig[], block: SharedBlock): Lane {
+  const board = createBoard();
   const link = (): [MessagePort, MessagePort] => {
     const { port1, port2 } = new MessageChannel();
     return [port1, port2];
@@ -199,6 +209,7 @@ function startLane(config: Config, agents: readonly AgentConfig[], block: Shared
     ports: { main: ttsMain, conversation: ttsConversation },
   };
   return {
+    board,
     threads: [startThread(vad), startThread(stt), startThread(conversation), startThread(tts)],
     main: { vad: mainVad, stt: mainStt, conversation: mainConversation, tts: mainTts },
   };
@@ -211,7 +222,7 @@ function startThread(start: Omit<ThreadStart, 'control'> & { readonly ports: Rec
     workerData: { ...start, control: port2 },
     transferList: [port2, ...Object.values(start.ports)],
   });
-  return { name: start.thread, worker, control };
+  return { name: start.thread, worker, control, board: start.board };
 }
 
 /** What a thread says when it is ready. */

@@ -7,7 +7,7 @@ import { test } from 'tap';
 import { History } from '../src/conversation/history.js';
 import { noInitiation, resolveProfile } from '../src/conversation/profile.js';
 import { TurnTimes } from '../src/conversation/times.js';
-import { ms } from '../src/shared/units.js';
+import { type Ms, ms } from '../src/shared/units.js';
 import { loadAgents, parseAgent } from '../src/store/agents.js';
 import { defaultAgent } from '../src/store/default-agent.js';
 import { Timeline } from '../src/tts/timeline.js';
@@ -128,6 +128,25 @@ test('a timeline without alignment spreads characters over voiced samples', (t) 
   t.equal(timeline.heardChars(1600 + 4000), 4, 'the first word was played');
   t.equal(timeline.heardChars(audio.length), text.length);
   t.equal(timeline.wordStartBefore(1600 + 7000), 1600 + 5000);
+  t.end();
+});
+
+test('silence without alignment says nothing of the next piece, and its alignment replaces every guess', (t) => {
+  const timeline = new Timeline(16000);
+  timeline.addText('aa bb cc');
+  const piece = (start: number, end: number): void =>
+    timeline.addPiece(Uint32Array.from({ length: end - start }, (_, index) => start + index));
+  const times = (from: number, to: number): { charIndex: number; startMs: Ms; durationMs: Ms }[] =>
+    Array.from({ length: to - from }, (_, index) => ({ charIndex: from + index, startMs: ms(index * 100), durationMs: ms(100) }));
+  piece(0, 3);
+  piece(3, 8);
+  timeline.addAudio(new Int16Array(4800).fill(4000), times(0, 3), 0);
+  timeline.addAudio(new Int16Array(640), undefined, undefined);
+  t.equal(timeline.heardChars(5440), 2, 'the pause after the first piece is not the second one');
+  timeline.addAudio(new Int16Array(1600).fill(4000), undefined, undefined);
+  t.equal(timeline.heardChars(7040), 8, 'sound without times is taken for the next piece');
+  timeline.addAudio(new Int16Array(8000).fill(4000), times(3, 8), 1);
+  t.same([7040, 9500, 10_300, 14_500].map((sample) => timeline.heardChars(sample)), [2, 5, 5, 8]);
   t.end();
 });
 

@@ -102,7 +102,12 @@ test('hysteresis, dip and soft pause', (t) => {
   t.same(typesOf(feed(gate, times(1, 0.36, -30), {}, 10)), ['speech_hop'], 'it goes on');
   const pause = feed(gate, times(7, 0.34, -30), {}, 11);
   t.same(typesOf(pause), ['speech_dip', 'speech_end']);
-  t.same(pause[0]?.event, { type: 'speech_dip', atSample: 14 * hopSamples, lastSpeechSample: 11 * hopSamples });
+  t.same(pause[0]?.event, {
+    type: 'speech_dip',
+    atSample: 14 * hopSamples,
+    lastSpeechSample: 11 * hopSamples,
+    speechMs: pause[1]?.event.type === 'speech_end' ? pause[1].event.speechMs : 0,
+  });
   t.same(pause[1]?.event, {
     type: 'speech_end',
     atSample: 17 * hopSamples,

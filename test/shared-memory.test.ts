@@ -3,10 +3,10 @@ import { test } from 'tap';
 import { FrameReader, type FrameStamp, FrameWriter } from '../src/shared/frames.js';
 import { copyOut, InputReader, InputWriter } from '../src/shared/ring.js';
 import {
-  boardOf,
   Cell,
   claim,
   createBlock,
+  createBoard,
   framePayloadBytes,
   inputRingSamples,
   outputRingFrames,
@@ -164,7 +164,7 @@ test('a slot given out again has a new generation and clean cells', (t) => {
   t.equal(slot.load(Cell.epoch), 0);
   t.equal(slot.load(Cell.startHops), 2);
   t.notOk(slot.held);
-  t.equal(boardOf(createBlock(1)).length, 128);
+  t.equal(createBoard().length, 128);
   t.throws(() => createBlock(0), /slotCount/);
   t.throws(() => new Slot(createBlock(2), 2), /inside the block/);
   t.end();

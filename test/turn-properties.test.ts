@@ -76,8 +76,14 @@ const input: fc.Arbitrary<Input> = fc.record({
       (heardMs) =>
         (state: TurnState): TurnEvent => ({ type: 'heard', speech: state.speech, heardMs }),
     ),
-    fc.constant((state: TurnState): TurnEvent => ({ type: 'drained', speech: state.speech })),
-    fc.constant((state: TurnState): TurnEvent => ({ type: 'tts_failed', speech: state.speech })),
+    fc.boolean().map(
+      (isBroken) =>
+        (state: TurnState): TurnEvent => ({ type: 'drained', speech: state.speech, isBroken }),
+    ),
+    fc.boolean().map(
+      (isHeard) =>
+        (state: TurnState): TurnEvent => ({ type: 'tts_failed', speech: state.speech, isHeard }),
+    ),
   ),
 });
 

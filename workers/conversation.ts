@@ -7,7 +7,8 @@ import type { FromConversation, ToConversation } from '../src/conversation/links
 import { Session } from '../src/conversation/session.js';
 import { createLlm } from '../src/llm/create.js';
 import { nowMs } from '../src/shared/clock.js';
-import type { FromStt, FromTts, FromVad } from '../src/shared/links.js';
+import { guarded } from '../src/shared/guard.js';
+import type { FromStt, FromTts, FromVad, MetricsAsk } from '../src/shared/links.js';
 import { Board, Slot } from '../src/shared/slots.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
@@ -16,7 +17,7 @@ import { type ConversationStart, startOf } from '../src/thread-start.js';
 
 const start = startOf<ConversationStart>('conversation');
 const { main, vad, stt, tts } = start.ports;
-const recorder = new Recorder();
+const recorder = new Recorder('conversation');
 const log = createLog(start.logLevel);
 const llm = createLlm(start.llm);
 const agents = new Map(start.agents.map((agent) => [agent.agent_id, agent]));
@@ -52,7 +53,7 @@ main.on('message', (message: ToConversation) => {
     return;
   }
   const session = sessions.get(slot);
-  if (session?.generation === generation) session.fromMain(message);
+  if (session?.generation === generation) guarded(message, main, () => session.fromMain(message));
   if (message.type === 'close') {
     if (session?.generation === generation) sessions.delete(slot);
     toMain({ type: 'released', slot, generation });
@@ -61,16 +62,16 @@ main.on('message', (message: ToConversation) => {
 
 function fromVad(message: FromVad): void {
   const session = sessions.get(message.slot);
-  if (session?.generation === message.generation) session.fromVad(message);
+  if (session?.generation === message.generation) guarded(message, main, () => session.fromVad(message));
 }
 vad.on('message', fromVad);
 stt.on('message', (message: FromStt) => {
   const session = sessions.get(message.slot);
-  if (session?.generation === message.generation) session.fromStt(message);
+  if (session?.generation === message.generation) guarded(message, main, () => session.fromStt(message));
 });
 tts.on('message', (message: FromTts) => {
   const session = sessions.get(message.slot);
-  if (session?.generation === message.generation) session.fromTts(message);
+  if (session?.generation === message.generation) guarded(message, main, () => session.fromTts(message));
 });
 
 /** Events of the detector that were posted before its cursor moved are dealt with before the timers look at the cursor. */
@@ -83,15 +84,15 @@ function drain(port: MessagePort, handle: (message: FromVad) => void): void {
 const ticker = setInterval(() => {
   for (const session of sessions.values()) session.readClock();
   drain(vad, fromVad);
-  for (const session of sessions.values()) session.tick();
+  for (const [slot, session] of sessions) guarded({ slot, generation: session.generation }, main, () => session.tick());
   Atomics.add(start.board, Board.conversationBeat, 1);
 }, start.tickMs);
 
 const loop = watchLoop(recorder);
-start.control.on('message', (message: { type: 'metrics'; id: number } | { type: 'stop' }) => {
+start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
     start.control.postMessage(
-      recorder.answer(message.id, [{ name: 'parley_conversation_sessions', labels: '', value: sessions.size }]),
+      recorder.answer(message, [{ name: 'parley_conversation_sessions', labels: '', value: sessions.size }]),
     );
     return;
   }

@@ -1,7 +1,8 @@
 /** The STT thread: cuts each open turn's audio out of the input ring and streams it to the recogniser. Evented. */
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
-import type { FromStt, FromVad, InputGap, Released, SlotOrder, ToStt } from '../src/shared/links.js';
+import { guarded } from '../src/shared/guard.js';
+import type { FromStt, FromVad, InputGap, MetricsAsk, Released, SlotOrder, ToStt } from '../src/shared/links.js';
 import { Board, Slot } from '../src/shared/slots.js';
 import { createStt } from '../src/stt/create.js';
 import { SttSession } from '../src/stt/session.js';
@@ -11,13 +12,16 @@ import { type SttStart, startOf } from '../src/thread-start.js';
 
 const start = startOf<SttStart>('stt');
 const { main, vad, conversation } = start.ports;
-const recorder = new Recorder();
+const recorder = new Recorder('stt');
 const provider = createStt(start.stt);
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 /** Generation of each open slot; its session exists once conversation has configured it. */
 const open = new Map<number, number>();
 const sessions = new Map<number, SttSession>();
 let missedSamples = 0;
+
+/** Generation that each slot was last closed for. */
+const closed = new Map<number, number>();
 
 const isOpen = (message: { slot: number; generation: number }): boolean => open.get(message.slot) === message.generation;
 
@@ -35,15 +39,19 @@ main.on('message', (message: SlotOrder | InputGap) => {
       sessions.delete(slot);
       open.delete(slot);
     }
+    closed.set(slot, generation);
     main.postMessage({ type: 'released', slot, generation } satisfies Released);
   }
 });
 
 conversation.on('message', (message: ToStt) => {
+  // Ports have no order among each other: the settings of a session may come before main's word that it is open.
+  const isNewer = message.generation > Math.max(open.get(message.slot) ?? 0, closed.get(message.slot) ?? 0);
+  if (message.type === 'configure' && isNewer) open.set(message.slot, message.generation);
   if (!isOpen(message)) return;
   const { slot, generation } = message;
   if (message.type === 'close_turn') {
-    sessions.get(slot)?.closeTurn(message.turn, message.throughSample);
+    guarded(message, main, () => sessions.get(slot)?.closeTurn(message.turn, message.throughSample));
     return;
   }
   const { language, keywords, grammar } = message;
@@ -54,21 +62,21 @@ conversation.on('message', (message: ToStt) => {
 });
 
 vad.on('message', (message: FromVad) => {
-  if (isOpen(message)) sessions.get(message.slot)?.speech(message);
+  if (isOpen(message)) guarded(message, main, () => sessions.get(message.slot)?.speech(message));
 });
 
 const ticker = setInterval(() => {
-  for (const session of sessions.values()) session.pull();
+  for (const [slot, session] of sessions) guarded({ slot, generation: open.get(slot) ?? 0 }, main, () => session.pull());
   Atomics.add(start.board, Board.sttBeat, 1);
 }, start.pullMs);
 const loop = watchLoop(recorder);
 
-start.control.on('message', (message: { type: 'metrics'; id: number } | { type: 'stop' }) => {
+start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
     let missed = missedSamples;
     for (const session of sessions.values()) missed += session.missedSamples;
     const counters = [{ name: 'parley_input_overrun_samples_total', labels: 'reader="stt"', value: missed }];
-    start.control.postMessage(recorder.answer(message.id, [], counters));
+    start.control.postMessage(recorder.answer(message, [], counters));
     return;
   }
   clearInterval(ticker);

@@ -1,7 +1,8 @@
 /** The TTS thread: synthesis streams and the pacer of every session, on one grid. It owns the take, outputWritten and floor cells. Evented. */
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
-import type { CutSent, FromTts, Released, SlotOrder, ToTts } from '../src/shared/links.js';
+import { guarded } from '../src/shared/guard.js';
+import type { CutSent, FromTts, MetricsAsk, Released, SlotOrder, ToTts } from '../src/shared/links.js';
 import { Board, Slot } from '../src/shared/slots.js';
 import { type Hz, hz } from '../src/shared/units.js';
 import { watchLoop } from '../src/telemetry/loop.js';
@@ -13,12 +14,15 @@ import { pacing, type TtsCounters, TtsSession } from '../src/tts/session.js';
 
 const start = startOf<TtsStart>('tts');
 const { main, conversation } = start.ports;
-const recorder = new Recorder();
+const recorder = new Recorder('tts');
 const provider = createTts(start.tts);
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const open = new Map<number, number>();
 const sessions = new Map<number, TtsSession>();
 const counters: TtsCounters = { underruns: 0, frames: 0, rewinds: 0, framesWaited: 0 };
+
+/** Generation that each slot was last closed for. */
+const closed = new Map<number, number>();
 
 const isOpen = (message: { slot: number; generation: number }): boolean => open.get(message.slot) === message.generation;
 
@@ -32,22 +36,26 @@ main.on('message', (message: SlotOrder | CutSent) => {
   if (message.type === 'open') {
     open.set(slot, generation);
   } else if (message.type === 'cut_sent') {
-    if (isOpen(message)) sessions.get(slot)?.cutSent(message);
+    if (isOpen(message)) guarded(message, main, () => sessions.get(slot)?.cutSent(message));
   } else {
     if (isOpen(message)) {
       sessions.get(slot)?.close();
       sessions.delete(slot);
       open.delete(slot);
     }
+    closed.set(slot, generation);
     main.postMessage({ type: 'released', slot, generation } satisfies Released);
   }
 });
 
 conversation.on('message', (message: ToTts) => {
+  // Ports have no order among each other: the settings of a session may come before main's word that it is open.
+  const isNewer = message.generation > Math.max(open.get(message.slot) ?? 0, closed.get(message.slot) ?? 0);
+  if (message.type === 'configure' && isNewer) open.set(message.slot, message.generation);
   if (!isOpen(message)) return;
   const { slot, generation } = message;
   if (message.type !== 'configure') {
-    sessions.get(slot)?.receive(message);
+    guarded(message, main, () => sessions.get(slot)?.receive(message));
     return;
   }
   const { voiceId, modelId, language, speed, stability, similarityBoost, encoding } = message;
@@ -80,7 +88,9 @@ function tickAt(dueAtMs: number): void {
   ticker = setTimeout(
     () => {
       const atMs = nowMs();
-      for (const session of sessions.values()) if (session.isBusy) session.gridTick(atMs, dueAtMs);
+      for (const [slot, session] of sessions) {
+        if (session.isBusy) guarded({ slot, generation: open.get(slot) ?? 0 }, main, () => session.gridTick(atMs, dueAtMs));
+      }
       Atomics.add(start.board, Board.ttsBeat, 1);
       tickAt((Math.floor(nowMs() / pacing.gridMs) + 1) * pacing.gridMs);
     },
@@ -90,10 +100,10 @@ function tickAt(dueAtMs: number): void {
 tickAt((Math.floor(nowMs() / pacing.gridMs) + 1) * pacing.gridMs);
 const loop = watchLoop(recorder);
 
-start.control.on('message', (message: { type: 'metrics'; id: number } | { type: 'stop' }) => {
+start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
     const answer = recorder.answer(
-      message.id,
+      message,
       [],
       [
         { name: 'parley_pacer_underruns_total', labels: '', value: counters.underruns },

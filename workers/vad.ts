@@ -4,7 +4,7 @@
  */
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { nowMs } from '../src/shared/clock.js';
-import type { FromVad, Released, SlotOrder, SpeechEvent } from '../src/shared/links.js';
+import type { FromVad, MetricsAsk, Released, SlotOrder, SpeechEvent } from '../src/shared/links.js';
 import { InputReader } from '../src/shared/ring.js';
 import { Board, Cell, Slot } from '../src/shared/slots.js';
 import { Recorder } from '../src/telemetry/recorder.js';
@@ -16,7 +16,7 @@ import { hopSamples, SileroModel } from '../src/vad/model.js';
 const start = startOf<VadStart>('vad');
 const { board } = start;
 const { main, conversation, stt } = start.ports;
-const recorder = new Recorder();
+const recorder = new Recorder('vad');
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const model = await SileroModel.load(start.modelPath);
 const detector = new SpeechDetector(model, start.block.slotCount);
@@ -61,8 +61,8 @@ function ringMain(): void {
 function readPorts(): void {
   drain(main, (message) => obey(message as SlotOrder));
   drain(start.control, (message) => {
-    const order = message as { type: 'metrics'; id: number } | { type: 'stop' };
-    if (order.type === 'metrics') start.control.postMessage(recorder.answer(order.id, gauges(), counters()));
+    const order = message as MetricsAsk | { type: 'stop' };
+    if (order.type === 'metrics') start.control.postMessage(recorder.answer(order, gauges(), counters()));
   });
 }
 

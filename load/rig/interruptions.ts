@@ -17,6 +17,8 @@ const answerWaitMs = 10_000;
 /** Nothing audible for this long: the agent has finished. Longer than the longest HOLD. */
 const quietMs = 1000;
 const replyMaxMs = 60_000;
+/** A reply that sends nothing for this long has ended or was cut. */
+const replyGapMs = 200;
 
 export type Trial = {
   readonly question: Phrase;
@@ -79,15 +81,22 @@ export type Outcome = {
   /** Arrival of the last audio of the interrupted reply, and its last audible sample at the ear. */
   readonly lastFrameAtMs: number;
   readonly silentAtMs: number;
+  /** The same for the stretch that was playing when the HOLD was raised: a HOLD may be released again before the CUT. */
+  readonly heldFrameAtMs: number | undefined;
+  readonly heldSilentAtMs: number | undefined;
   readonly interruptionAtMs: number | undefined;
   readonly staleChunks: number;
   readonly answeredAfterMs: number | undefined;
+  /** Events of the engine's log from a second before the interruption on, in ms after its first sample. */
+  readonly log: readonly string[];
 };
 
 /** What `held` shows, with the engine's log of that call. Undefined when there was nothing to interrupt. */
 export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefined {
   const { trial, caller, reply, said, answer } = held;
-  if (reply === undefined || said === undefined || reply.lastAudibleMs! < said.speechStartMs) return undefined;
+  if (reply === undefined || said === undefined) return undefined;
+  // It may be in a pause when it is interrupted, but it must be going on.
+  if (reply.lastChunkAtMs < said.speechStartMs - replyGapMs) return undefined;
   const zero = caller.openedAtMonotonicMs;
   const onsetAtMs = zero + said.speechStartMs;
   const untilAtMs = zero + (answer?.onsetMs ?? said.speechEndMs + answerWaitMs);
@@ -102,6 +111,8 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
       type === 'audio' && notice !== undefined && atMs >= notice.atMs && eventId !== undefined && eventId <= notice.eventId!,
   );
   const clip = trial.phrase.clip;
+  const still = hold && stillAfter(caller, reply, at(hold) - zero);
+  const lines = log.filter((line) => at(line) >= onsetAtMs - 1000 && at(line) <= untilAtMs);
   return {
     topic: trial.topic,
     phrase: trial.phrase.text,
@@ -114,10 +125,22 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
     falseVerdicts: verdicts.filter((line) => line['is'] === 'false').length,
     lastFrameAtMs: zero + chunks.at(-1)!.atMs,
     silentAtMs: zero + reply.lastAudibleMs!,
+    heldFrameAtMs: still && zero + still.frameMs,
+    heldSilentAtMs: still && zero + still.silentMs,
     interruptionAtMs: notice && zero + notice.atMs,
     staleChunks: stale.filter((event) => event.eventId !== notice!.eventId! + 1).length,
     answeredAfterMs: answer && answer.onsetMs! - said.speechEndMs,
+    log: lines.map((line) => `${(at(line) - onsetAtMs).toFixed(0)} ${line.event} ${line['is'] ?? ''} ${line['reason'] ?? line['hold'] ?? ''}`),
   };
+}
+
+/** On the caller's clock: the end of the stretch of `reply` that plays at `fromMs` (or played last), and the last frame that came for it. */
+function stillAfter(caller: Caller, reply: HeardReply, fromMs: number): { silentMs: number; frameMs: number } {
+  const own = caller.ear.runs.filter(({ eventId }) => eventId === reply.eventId);
+  const ends = own.map(({ heardSample, count }) => (heardSample + count) / samplesPerMs);
+  const endMs = ends.find((ms) => ms >= fromMs) ?? ends.at(-1) ?? fromMs;
+  const frames = caller.events.filter(({ type, eventId, atMs }) => type === 'audio' && eventId === reply.eventId && atMs <= endMs);
+  return { silentMs: Math.min(endMs, reply.lastAudibleMs!), frameMs: frames.at(-1)?.atMs ?? fromMs };
 }
 
 const at = (line: LogLine): number => Number(line['at_ms'] ?? Number.NaN);
@@ -127,6 +150,9 @@ export type Truth = {
   /** Words of the correction, and words whose sound ended before the last sample heard. */
   readonly correctedWords: number;
   readonly heardWords: number;
+  /** In the reply's audio: end of the last corrected word, and of what was heard. */
+  readonly correctedMs: number;
+  readonly heardMs: number;
   readonly unknownSamples: number;
   /** The next request to the model holds the correction as its last assistant message, word for word. */
   readonly isInRequest: boolean;
@@ -145,6 +171,7 @@ export function truthOf(held: Held, journal: readonly Entry[], requests: readonl
   const heard = reference.find(caller.heardLane(), played);
   const until = heardUntil(heard);
   const correctedText = correctedTextOf(caller, reply);
+  const correctedWords = wordCount(correctedText);
   const next = nextRequest(trial, requests, caller.openedAtMonotonicMs + said.speechStartMs);
   const messages = next === undefined ? [] : messagesOf(next);
   const before = messages.slice(0, -1).findLast(({ role }) => role !== 'user');
@@ -152,8 +179,10 @@ export function truthOf(held: Held, journal: readonly Entry[], requests: readonl
   const understood = messages.at(-1)?.content;
   return {
     correctedText,
-    correctedWords: wordCount(correctedText),
+    correctedWords,
     heardWords: spoken.wordEnds.filter((end) => end <= until).length,
+    correctedMs: (spoken.wordEnds[correctedWords - 1] ?? 0) / samplesPerMs,
+    heardMs: until / samplesPerMs,
     unknownSamples: heard.unknownSamples,
     isInRequest: next !== undefined && inHistory === correctedText && messages.at(-2)?.role === 'assistant',
     understood,

@@ -39,6 +39,16 @@ export class SampleQueue {
     return done;
   }
 
+  /** Drops everything from index `end` on; what is older than `start` is gone anyway. */
+  truncate(end: number): void {
+    for (let last = this.#chunks.at(-1); last !== undefined && this.#end > end; last = this.#chunks.at(-1)) {
+      const kept = Math.max(0, last.length - (this.#end - end));
+      this.#chunks.pop();
+      if (kept > 0) this.#chunks.push(last.subarray(0, kept));
+      this.#end -= last.length - kept;
+    }
+  }
+
   /** Forgets whole chunks that lie before `index`. */
   forgetBefore(index: number): void {
     let first = this.#chunks[0];

@@ -48,4 +48,6 @@ export type FromConversation = Address &
     /** Send the close frame. */
     | { readonly type: 'end'; readonly code: number; readonly reason: string }
     | { readonly type: 'released' }
+    /** A bug hit this session; its call ends, the others go on. */
+    | { readonly type: 'session_failed'; readonly message: string }
   );

@@ -88,8 +88,10 @@ export class Session {
   #timesOfSpeech = new Map<number, TurnTimes>();
   #heardPending = false;
   #heardDueAtMs = 0;
+  #lastCut = 0;
+  #hangUpAtMs = 0;
   #holdAtMs = 0;
-  /** The deadline that `time` was last fed for: it is not fed again until the machine names another. */
+  /** A deadline that `time` was fed for without moving it; those up to it are not fed again until an event comes. */
   #servedDeadlineMs = -1;
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
@@ -204,7 +206,7 @@ export class Session {
         this.#heardOf(message);
         return;
       case 'drained':
-        this.#drained(message.speech);
+        this.#drained(message.speech, message.heardChars);
         return;
       case 'speech_timing': {
         const times = this.#timesOfSpeech.get(message.speech);
@@ -216,7 +218,8 @@ export class Session {
       case 'tts_problem':
         this.#recorder.count('parley_errors_total', `stage="tts",error_type="${message.problem.kind}"`);
         this.#links.log('tts.problem', { kind: message.problem.kind, message: message.problem.message });
-        this.#feed({ type: 'tts_failed', speech: message.speech });
+        if (!message.isHeard) this.#unheard(message.speech);
+        this.#feed({ type: 'tts_failed', speech: message.speech, isHeard: message.isHeard });
         return;
     }
   }
@@ -249,10 +252,15 @@ export class Session {
       this.#end(1000, 'Maximum call duration reached.');
       return;
     }
-    const deadline = nextDeadlineMs(this.#state, this.#profile.turn);
-    if (deadline === undefined || deadline > this.#inputMs() || deadline === this.#servedDeadlineMs) return;
-    this.#servedDeadlineMs = deadline;
+    if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) {
+      this.#hangUp();
+      return;
+    }
+    const deadline = nextDeadlineMs(this.#state, this.#profile.turn, this.#servedDeadlineMs);
+    if (deadline === undefined || deadline > this.#inputMs()) return;
     this.#feed({ type: 'time' });
+    // Whatever was due until now has been looked at; what the machine names next lies later, or is new.
+    if (nextDeadlineMs(this.#state, this.#profile.turn, this.#servedDeadlineMs) === deadline) this.#servedDeadlineMs = deadline;
   }
 
   close(): void {
@@ -368,6 +376,7 @@ export class Session {
         const { turn, idlePhrases, apology } = this.#profile;
         const result = step(this.#state, event, this.#inputMs(), turn, { idle: idlePhrases, apology });
         this.#state = result.state;
+        if (event.type !== 'time') this.#servedDeadlineMs = -1;
         this.#actions.push(...result.actions);
       }
     } finally {
@@ -377,7 +386,9 @@ export class Session {
 
   /** History keeps its order: what was heard of a cut reply comes before the words that cut it. */
   #mustWaitForHeard(action: Action): boolean {
-    return this.#heardPending && (action.type === 'commit' || action.type === 'generate');
+    if (!this.#heardPending) return false;
+    if (action.type === 'discard') return action.speech === this.#lastCut;
+    return action.type === 'commit' || action.type === 'generate' || action.type === 'undo';
   }
 
   #do(action: Action, profile: Profile): void {
@@ -487,7 +498,7 @@ export class Session {
     this.#announce(reply);
     const endsCall = reply.endCallReason !== undefined;
     this.#feed({ type: 'reply_end', speech: reply.speech, isEmpty: reply.text.trim() === '', endsCall });
-    if (this.#isText) this.#drained(reply.speech);
+    if (this.#isText) this.#drained(reply.speech, undefined);
   }
 
   /** `agent_response`, once a reply: when its text is complete, or when it is cut. */
@@ -502,7 +513,8 @@ export class Session {
   #replyFailed(reply: Reply, error: EngineError): void {
     this.#recorder.count('parley_errors_total', `stage="llm",error_type="${error.kind}"`);
     this.#links.log('llm.problem', { kind: error.kind, message: error.message });
-    const isHeard = reply.text.trim() !== '';
+    // A draft is not worth finishing: the machine asks anew.
+    const isHeard = reply.isLive && reply.text.trim() !== '';
     if (isHeard) {
       reply.text += brokenOff;
       this.#replyText(reply, brokenOff);
@@ -565,14 +577,29 @@ export class Session {
     if (disorder !== undefined) this.#links.log('turn.disorder', { turn: times.turn, disorder });
   }
 
-  #drained(speech: number): void {
+  /** `heardChars`: synthesis failed behind them. */
+  #drained(speech: number, heardChars: number | undefined): void {
     const reply = this.#replies.get(speech);
     if (reply !== undefined) {
-      this.#history.addAgent(speech, reply.text, false);
+      if (heardChars === undefined) this.#history.addAgent(speech, reply.text, false);
+      else this.#breakOff(reply, heardChars);
       if (reply.isLive) this.#send({ type: 'agent_response_complete', eventId: reply.eventId });
     }
-    this.#feed({ type: 'drained', speech });
-    this.#replies.delete(speech);
+    this.#feed({ type: 'drained', speech, isBroken: heardChars !== undefined });
+    this.#dropReply(speech);
+  }
+
+  /** Synthesis made no sound of the speech. */
+  #unheard(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply?.isLive === true) this.#breakOff(reply, 0);
+    this.#dropReply(speech);
+  }
+
+  #breakOff(reply: Reply, heardChars: number): void {
+    reply.stop();
+    this.#announce(reply);
+    this.#keepHeard(reply, heardChars);
   }
 
   // Turns -----------------------------------------------------------------------------------------------------------------------------
@@ -581,7 +608,8 @@ export class Session {
     const now = this.#now();
     this.#times.mark('committed', now);
     this.#times.dueAtMs = this.#instantOf(toSamples(action.t0Ms)) + action.delayMs;
-    if (!action.isTyped) this.#send({ type: 'user_transcript', text: action.text, eventId: this.#turnEvent() });
+    if (!action.isTyped && action.text !== '')
+      this.#send({ type: 'user_transcript', text: action.text, eventId: this.#turnEvent() });
     this.#closeTurn(action.turn);
     if (action.isMerged) this.#history.replaceUser(action.mergedText);
     else this.#history.addUser(action.mergedText);
@@ -601,7 +629,7 @@ export class Session {
   }
 
   #closeTurn(turn: number): void {
-    if (!this.#isText) this.#links.toStt({ type: 'close_turn', turn, throughSample: this.#slot.load(Cell.vadRead) });
+    if (!this.#isText) this.#links.toStt({ type: 'close_turn', turn, throughSample: this.#judgedSample });
     this.#turnEventId = 0;
     this.#times = new TurnTimes(turn + 1);
   }
@@ -622,6 +650,7 @@ export class Session {
       this.#links.toMain({ type: 'interruption', event, flush, epoch: action.epoch, decidedAtMs });
       this.#links.toTts({ type: 'cut', speech: action.speech, epoch: action.epoch, isUndoable: action.isUndoable });
       this.#heardPending = true;
+      this.#lastCut = action.speech;
       this.#heardDueAtMs = decidedAtMs + this.#limits.heardWaitMs;
     }
     this.#verdict('real', action.reason);
@@ -650,8 +679,11 @@ export class Session {
   #heardOf(message: Extract<FromTts, { type: 'heard' }>): void {
     const reply = this.#replies.get(message.speech);
     this.#heardPending = false;
-    if (reply !== undefined) this.#keepHeard(reply, message.heardChars);
-    this.#feed({ type: 'heard', speech: message.speech, heardMs: message.heardMs });
+    if (reply !== undefined) {
+      this.#keepHeard(reply, message.heardChars);
+      this.#feed({ type: 'heard', speech: message.speech, heardMs: message.heardMs });
+    }
+    // A speech that was heard to its end while it was being cut is in the history already.
     this.#work();
   }
 
@@ -694,15 +726,8 @@ export class Session {
   #endCall(reason: Extract<Action, { type: 'end_call' }>['reason']): void {
     switch (reason) {
       case 'agent':
-        this.#send({
-          type: 'agent_tool_response',
-          toolName: 'end_call',
-          toolCallId: `call_${randomUUID()}`,
-          toolType: 'system',
-          isError: false,
-          eventId: this.#eventId,
-        });
-        this.#end(1000, 'The agent ended the call.');
+        // The playhead is an estimate, and clients stop their sound when they learn of the end: the last word gets some room.
+        this.#hangUpAtMs = this.#now() + farewellRoomMs;
         return;
       case 'silence':
         this.#end(1000, 'The call ended after a long silence.');
@@ -717,6 +742,14 @@ export class Session {
         this.#fail('asr_transcription_error', 'Speech recognition is not available. Please call again later.');
         return;
     }
+  }
+
+  #hangUp(): void {
+    this.#hangUpAtMs = 0;
+    const toolCallId = `call_${randomUUID()}`;
+    const eventId = this.#eventId;
+    this.#send({ type: 'agent_tool_response', toolName: 'end_call', toolCallId, toolType: 'system', isError: false, eventId });
+    this.#end(1000, 'The agent ended the call.');
   }
 
   #fail(errorType: 'llm_error' | 'tts_cascade_error' | 'asr_transcription_error', message: string): void {
@@ -796,6 +829,7 @@ export class Session {
 }
 
 const firstPingMs = 200;
+const farewellRoomMs = 300;
 /** A client that delays its pongs must not make us believe in a link of seconds. */
 const oneWayMaxMs = 400;
 

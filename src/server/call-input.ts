@@ -24,8 +24,10 @@ export const inputLimits = {
   badChunksMax: 20,
   /** Audio that comes before the call has begun is kept up to this. */
   earlyBytesMax: 512 * 1024,
-  /** A flood that lasts this long ends the call. */
+  /** A flood that lasts this long ends the call, */
   floodMaxMs: 30_000,
+  /** and this long without a chunk too many ends the flood. */
+  floodPauseMs: 2000,
   /** Without audio for this long, silence is put in its place. */
   gapMs: 200,
 } as const;
@@ -44,7 +46,8 @@ export type InputEvents = {
 
 /** One buffer for all calls: messages are handled one at a time. */
 const decoded = new Uint8Array(wireLimits.audioBytesMax);
-const aligned = new Int16Array(wireLimits.audioBytesMax / 2 + 1);
+/** One sample a byte, for µ-law. */
+const aligned = new Int16Array(wireLimits.audioBytesMax);
 
 export class CallInput {
   readonly #slot: Slot;
@@ -60,9 +63,12 @@ export class CallInput {
   #isTextOnly = false;
   #badMessages = 0;
   #badChunks = 0;
-  #floodSinceMs = 0;
+  #floodSinceMs = -1;
+  #floodAtMs = 0;
   #audioAtMs = 0;
   #filledThroughMs = 0;
+  /** Length of the last chunk: some clients send a quarter of a second at a time, and the next is due only then. */
+  #chunkMs = 0;
   /** Instant of the last message of any kind. */
   heardAtMs: number;
 
@@ -107,7 +113,7 @@ export class CallInput {
 
   /** Puts silence where audio is missing. Called about every 40 ms. */
   fillGap(atMs: number): void {
-    if (this.#format === undefined || this.#isTextOnly || atMs - this.#audioAtMs < inputLimits.gapMs) return;
+    if (this.#format === undefined || this.#isTextOnly || atMs - this.#audioAtMs < this.#chunkMs + inputLimits.gapMs) return;
     // What was already filled in this gap is not filled again.
     const filledThroughMs = Math.max(this.#audioAtMs, this.#filledThroughMs);
     const count = Math.round(((atMs - filledThroughMs) * inputRateHz) / 1000);
@@ -149,6 +155,7 @@ export class CallInput {
     const { encoding } = describeFormat(this.#format);
     const count = encoding === 'ulaw' ? bytes.length : this.#aligner.push(bytes, aligned);
     if (encoding === 'ulaw') decodeMulaw(bytes, aligned.subarray(0, bytes.length));
+    this.#chunkMs = (count * 1000) / describeFormat(this.#format).rateHz;
     if (!this.#isWelcome(count, atMs)) return;
     const samples = aligned.subarray(0, count);
     this.#write(this.#resampler === undefined ? samples : this.#resampler.process(samples), atMs);
@@ -163,12 +170,13 @@ export class CallInput {
   #isWelcome(count: number, atMs: number): boolean {
     const finding = this.#meter.arrived(count, atMs);
     if (finding === 'flood') {
-      if (this.#floodSinceMs === 0) this.#floodSinceMs = atMs;
+      // Between two chunks too many there are always some that fit.
+      if (this.#floodSinceMs < 0 || atMs - this.#floodAtMs > inputLimits.floodPauseMs) this.#floodSinceMs = atMs;
+      this.#floodAtMs = atMs;
       this.#events.onFault('flood', 'value_error', 'Audio comes faster than twice real time; the excess is dropped.');
       if (atMs - this.#floodSinceMs > inputLimits.floodMaxMs) this.#events.onHopeless('Audio comes much faster than real time.');
       return false;
     }
-    this.#floodSinceMs = 0;
     if (finding === 'wrong_rate' && this.#format !== undefined) {
       const expected = describeFormat(this.#format).rateHz / 1000;
       const sent = this.#meter.suggestedHz / 1000;
@@ -194,7 +202,8 @@ export class CallInput {
     }
     if (this.#format === undefined || this.#isTextOnly) return;
     const { encoding } = describeFormat(this.#format);
-    const count = encoding === 'ulaw' ? byteCount : this.#aligner.skip(byteCount);
+    // The size is known to a byte or two, and clients send whole samples: half a sample too many would turn all that follows into noise.
+    const count = encoding === 'ulaw' ? byteCount : this.#aligner.skip(byteCount - (byteCount % 2));
     const silence = new Int16Array(count);
     this.#write(this.#resampler === undefined ? silence : this.#resampler.process(silence), atMs);
   }

@@ -41,6 +41,8 @@ export class CallOutput {
   readonly #events: OutputEvents;
   readonly #now: () => number;
   readonly #outbox: ServerEvent[] = [];
+  /** Notices that wait for the quiet to end; one of a kind, so they are few. */
+  readonly #notices: ServerEvent[] = [];
   #rateHz = 16000;
   #sendsAudio = false;
   #quietUntilMs = 0;
@@ -49,6 +51,8 @@ export class CallOutput {
   #slowSinceMs = 0;
   #lastFrameAtMs = 0;
   #isQuiet = false;
+  /** An event did not fit into the socket's queue: the client's picture of the call is wrong from there on. */
+  #isEventLost = false;
 
   constructor(
     slot: Slot,
@@ -101,13 +105,18 @@ export class CallOutput {
 
   /** An event that main makes itself (a fault of the client's): it is not one of conversation's, so frames do not count it. */
   notice(event: ServerEvent): void {
-    if (!this.#isQuiet) this.#connection.sendText(encodeServerEvent(event));
+    if (this.#isQuiet) this.#notices.push(event);
+    else this.#sendEvent(event);
   }
 
   #sendControl(event: ServerEvent): void {
     // The silent chunk behind an interruption is part of it and was not counted by conversation.
     if (event.type !== 'flush_audio') this.#controlSeen += 1;
-    this.#connection.sendText(encodeServerEvent(event));
+    this.#sendEvent(event);
+  }
+
+  #sendEvent(event: ServerEvent): void {
+    if (!this.#connection.sendText(encodeServerEvent(event))) this.#isEventLost = true;
   }
 
   #beQuiet(): void {
@@ -123,6 +132,7 @@ export class CallOutput {
   endQuiet(): void {
     this.#isQuiet = false;
     for (const event of this.#outbox.splice(0)) this.#sendControl(event);
+    for (const event of this.#notices.splice(0)) this.#sendEvent(event);
     this.drain();
   }
 
@@ -176,8 +186,9 @@ export class CallOutput {
     return true;
   }
 
-  /** The client has not been taking what it is sent for too long. */
+  /** The client has not been taking what it is sent for too long, or so slowly that an event was lost. */
   isGivenUp(atMs: number): boolean {
+    if (this.#isEventLost) return true;
     return this.#isTooSlow() && atMs - this.#slowSinceMs > outputLimits.slowMaxMs;
   }
 

@@ -116,6 +116,7 @@ export class Call {
         this.end(message.code, message.reason);
         return;
       case 'released':
+      case 'session_failed':
         return;
     }
   }
@@ -125,6 +126,7 @@ export class Call {
     const input = this.#input;
     if (this.#isOver || input === undefined || !this.#hasBegun) return;
     input.fillGap(atMs);
+    this.#output?.drain();
     if (this.#output?.isGivenUp(atMs) === true) {
       this.#recorder.count('parley_errors_total', 'stage="client",error_type="slow"');
       this.end(1002, 'The connection is too slow for audio.');

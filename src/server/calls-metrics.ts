@@ -1,14 +1,14 @@
 /** Main's own figures, in the form in which the other threads give theirs. */
-import type { MetricsAnswer } from '../shared/links.js';
+import type { MetricsAnswer, MetricsAsk } from '../shared/links.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import type { Calls } from './calls.js';
 
-export function callsMetrics(calls: Calls, recorder: Recorder): MetricsAnswer {
+export function callsMetrics(calls: Calls, recorder: Recorder, form: MetricsAsk['form']): MetricsAnswer {
   const { staleFrames, supersededFrames, sentFrames, heldTimes } = calls.counters;
   const memory = process.memoryUsage();
   const plain = (name: string, value: number): { name: string; labels: string; value: number } => ({ name, labels: '', value });
   return recorder.answer(
-    0,
+    { id: 0, form },
     [
       plain('parley_calls', calls.liveCount),
       plain('parley_slots_free', calls.freeCount),

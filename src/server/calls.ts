@@ -4,7 +4,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { FromConversation, ToConversation } from '../conversation/links.js';
-import type { CutSent, InputGap, Released, SlotOrder } from '../shared/links.js';
+import type { CutSent, InputGap, Released, SessionFailed, SlotOrder } from '../shared/links.js';
 import { claim, type SharedBlock, Slot } from '../shared/slots.js';
 import type { Log } from '../telemetry/log.js';
 import type { Recorder } from '../telemetry/recorder.js';
@@ -142,18 +142,46 @@ export class Calls {
       this.released(message);
       return;
     }
+    if (message.type === 'session_failed') {
+      this.failed(message);
+      return;
+    }
     const call = this.#seats[message.slot]?.call;
-    if (call?.generation === message.generation) call.fromConversation(message);
+    if (call?.generation === message.generation) this.#guarded(call, () => call.fromConversation(message));
+  }
+
+  /** A bug of ours hit one session: its call ends, the others go on. */
+  failed(message: SessionFailed): void {
+    const call = this.#seats[message.slot]?.call;
+    if (call?.generation !== message.generation) return;
+    this.#recorder.count('parley_errors_total', 'stage="engine",error_type="unknown"');
+    this.#log('session.failed', { conversation_id: call.facts.conversationId, slot: message.slot, message: message.message });
+    call.end(1011, 'Internal error. Please call again.');
+  }
+
+  /** A message of the client's, on the socket's callback. */
+  message(visitor: Visitor, bytes: Uint8Array, isBinary: boolean): void {
+    const { call } = visitor;
+    if (call !== undefined) this.#guarded(call, () => call.message(bytes, isBinary));
+  }
+
+  #guarded(call: Call, enter: () => void): void {
+    try {
+      enter();
+    } catch (error) {
+      const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+      this.failed({ type: 'session_failed', slot: call.slot.index, generation: call.generation, message });
+    }
   }
 
   /** The bell: every call looks at its ring. */
   ring(): void {
-    for (const { call } of this.#seats) call?.ring();
+    for (const { call } of this.#seats) if (call !== undefined) this.#guarded(call, () => call.ring());
   }
 
   sweep(): void {
     const atMs = this.#now();
-    for (const { call } of this.#seats) call?.sweep(atMs);
+    for (const { call } of this.#seats) if (call !== undefined) this.#guarded(call, () => call.sweep(atMs));
   }
 
   endAll(code: number, reason: string): void {

@@ -12,6 +12,8 @@ export type Address = { readonly slot: number; readonly generation: number };
 export type SlotOrder = Address & ({ readonly type: 'open' } | { readonly type: 'close' });
 /** vad, stt, tts, conversation → main. */
 export type Released = Address & { readonly type: 'released' };
+/** stt, tts, conversation → main: a bug hit this one session; its call ends, the others go on. */
+export type SessionFailed = Address & { readonly type: 'session_failed'; readonly message: string };
 
 /** vad → conversation and stt: the speech gate's events, on the input clock (samples). */
 export type SpeechEvent =
@@ -36,7 +38,7 @@ export type SpeechEvent =
       readonly hold: number;
     }
   /** A short dip inside a segment: worth a candidate transcript, not yet a pause. */
-  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number }
+  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number; readonly speechMs: number }
   | {
       readonly type: 'speech_end';
       readonly atSample: number;
@@ -142,8 +144,8 @@ export type FromTts = Address &
         readonly heardMs: number;
         readonly totalChars: number;
       }
-    /** All of the speech has been heard, by the playhead estimate. */
-    | { readonly type: 'drained'; readonly speech: number }
+    /** All there is of the speech has been heard, by the playhead estimate. `heardChars`: how much that is, when synthesis failed before its end. */
+    | { readonly type: 'drained'; readonly speech: number; readonly heardChars: number | undefined }
     /** Instants of the way to the first audio, monotonic. */
     | {
         readonly type: 'speech_timing';
@@ -151,8 +153,8 @@ export type FromTts = Address &
         readonly firstSegmentAtMs: number;
         readonly firstChunkAtMs: number;
       }
-    /** Synthesis failed for good; what was synthesised before it is still heard, then `drained` follows. */
-    | { readonly type: 'tts_problem'; readonly speech: number; readonly problem: Problem }
+    /** Synthesis failed for good; what was synthesised before it (`isHeard`: anything) is still heard, then `drained` follows. */
+    | { readonly type: 'tts_problem'; readonly speech: number; readonly problem: Problem; readonly isHeard: boolean }
   );
 
 /** main → tts: the `interruption` of the CUT that began `epoch` is on the wire; nothing older is sent from now on. */
@@ -166,10 +168,14 @@ export type CutSent = Address & {
 };
 
 /** main ↔ any thread: histograms and counters on request. */
-export type MetricsAsk = { readonly type: 'metrics'; readonly id: number };
+/** `text`: each thread puts its stages into words itself, so that nobody decodes histograms on main. `encoded`: to be merged. */
+export type MetricsAsk = { readonly type: 'metrics'; readonly id: number; readonly form: 'text' | 'encoded' };
 export type MetricsAnswer = {
   readonly type: 'metrics';
   readonly id: number;
+  /** Prometheus lines of the stages; empty unless asked for. */
+  readonly text: string;
+  /** Empty unless asked for. */
   readonly histograms: readonly { readonly name: string; readonly encoded: string }[];
   readonly counters: readonly { readonly name: string; readonly labels: string; readonly value: number }[];
   readonly gauges: readonly { readonly name: string; readonly labels: string; readonly value: number }[];

@@ -1,5 +1,5 @@
 /**
- * The block of shared memory taken at start: one slot a session, all of the same size, and one board of cells for the whole engine.
+ * The shared memory taken at start: one block with a slot a session, all of the same size, and a board of cells for each lane of threads.
  * A slot is a header of Int32 cells, an input ring and an output ring. The operating system commits a page when it is first touched,
  * so idle slots cost nothing. Used by every thread; each gets only the halves it needs (`ring.ts`, `frames.ts`).
  */
@@ -57,9 +57,9 @@ export const Cell = {
 } as const;
 export type CellIndex = (typeof Cell)[keyof typeof Cell];
 
-/** Cells of the whole engine, one cache line each. Bells are rung by storing and notifying; the rest are facts. */
+/** Cells of one lane of threads, one cache line each. Bells are rung by storing and notifying; the rest are facts. */
 export const Board = {
-  /** VAD sleeps on it: plus one at each write to any input ring, each new port message and each order to stop. */
+  /** VAD sleeps on it while it has no session: plus one when a call starts or ends, figures are wanted, or it is to stop. */
   vadBell: 0,
   /** 1 while a wake-up message to main is under way, so that many frames cost one message. */
   mainBell: 16,
@@ -96,12 +96,12 @@ export type SharedBlock = { readonly buffer: SharedArrayBuffer; readonly slotCou
 /** Takes the memory for `slotCount` sessions (1 .. 4096). */
 export function createBlock(slotCount: number): SharedBlock {
   assert(Number.isInteger(slotCount) && slotCount >= 1 && slotCount <= 4096, 'slotCount is 1..4096');
-  return { buffer: new SharedArrayBuffer(boardBytes + slotCount * slotBytes), slotCount };
+  return { buffer: new SharedArrayBuffer(slotCount * slotBytes), slotCount };
 }
 
-/** The engine-wide cells. */
-export function boardOf(block: SharedBlock): Int32Array {
-  return new Int32Array(block.buffer, 0, boardBytes / 4);
+/** The cells of one lane. */
+export function createBoard(): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(boardBytes));
 }
 
 /** One thread's view of one slot. */
@@ -114,7 +114,7 @@ export class Slot {
 
   constructor(block: SharedBlock, index: number) {
     assert(index >= 0 && index < block.slotCount, 'slot index is inside the block');
-    const start = boardBytes + index * slotBytes;
+    const start = index * slotBytes;
     this.index = index;
     this.buffer = block.buffer;
     this.cells = new Int32Array(block.buffer, start, headerCells);

@@ -33,6 +33,8 @@ export class SttSession {
   #cursor = 0;
   #closedThrough = 0;
   #isPaused = false;
+  /** Speech of the turn's segments that are over. */
+  #closedSpeechMs = 0;
   #askedAtMs = 0;
   /** The gate's open segment: where it began and when that was decided. */
   #segment: { readonly startSample: number; readonly atSample: number } | undefined;
@@ -64,11 +66,12 @@ export class SttSession {
         this.#goOn();
         return;
       case 'speech_dip':
-        this.#pause(event.atSample, undefined);
+        this.#pause(event.atSample, event.speechMs);
         return;
       case 'speech_end':
         this.#segment = undefined;
         this.#pause(event.atSample, event.speechMs);
+        this.#closedSpeechMs += event.speechMs;
         return;
       case 'score':
         return;
@@ -107,6 +110,7 @@ export class SttSession {
     const turn = this.#turn;
     this.#cursor = Math.max(0, this.#closedThrough, startSample - preRollSamples);
     this.#isPaused = false;
+    this.#closedSpeechMs = 0;
     this.#open = this.#provider.openTurn({
       settings: this.#settings,
       onTranscript: ({ text, isFinal, lastSample, confidence }) => {
@@ -127,12 +131,12 @@ export class SttSession {
     this.pull();
   }
 
-  #pause(atSample: number, speechMs: number | undefined): void {
+  #pause(atSample: number, speechMs: number): void {
     if (this.#open === undefined || this.#isPaused) return;
     this.#pushThrough(atSample);
     this.#isPaused = true;
     this.#askedAtMs = this.#now();
-    this.#open.pause(speechMs === undefined ? undefined : ms(speechMs));
+    this.#open.pause(ms(this.#closedSpeechMs + speechMs));
   }
 
   #pushThrough(endSample: number): void {

@@ -2,23 +2,12 @@
 import type { MetricsAnswer } from '../shared/links.js';
 import { mergeHistograms } from './recorder.js';
 
-const quantiles = [0.5, 0.95, 0.99, 0.999] as const;
-const usPerSecond = 1e6;
-
 export function prometheusText(answers: readonly MetricsAnswer[]): string {
   const lines: string[] = [
-    '# HELP parley_stage_seconds Duration of each stage of a turn and of the machine.',
+    '# HELP parley_stage_seconds Duration of each stage of a turn and of the machine, by the thread that measures it.',
     '# TYPE parley_stage_seconds summary',
+    ...answers.map((answer) => answer.text).filter((text) => text !== ''),
   ];
-  for (const [name, histogram] of mergeHistograms(answers)) {
-    const label = `stage="${name}"`;
-    for (const quantile of quantiles) {
-      const value = histogram.getValueAtPercentile(quantile * 100) / usPerSecond;
-      lines.push(`parley_stage_seconds{${label},quantile="${quantile}"} ${value}`);
-    }
-    lines.push(`parley_stage_seconds_sum{${label}} ${(histogram.mean * histogram.totalCount) / usPerSecond}`);
-    lines.push(`parley_stage_seconds_count{${label}} ${histogram.totalCount}`);
-  }
   for (const [kind, key] of [
     ['counter', 'counters'],
     ['gauge', 'gauges'],

@@ -3,7 +3,7 @@
  * for them and merges. Histograms are merged, never averaged.
  */
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js';
-import type { MetricsAnswer } from '../shared/links.js';
+import type { MetricsAnswer, MetricsAsk } from '../shared/links.js';
 
 /** Stages of a turn and of the machine (docs/architecture.md says where each is taken). Values are milliseconds. */
 export const stages = [
@@ -39,9 +39,18 @@ const options = {
   useWebAssembly: false,
 } as const;
 
+const quantiles = [0.5, 0.95, 0.99, 0.999] as const;
+const usPerSecond = 1e6;
+
 export class Recorder {
+  readonly #thread: string;
   readonly #histograms = new Map<Stage, Histogram>();
   readonly #counters = new Map<string, { name: string; labels: string; value: number }>();
+
+  /** `thread`: whose figures these are, as a label. */
+  constructor(thread = 'main') {
+    this.#thread = thread;
+  }
 
   /** Negative durations (clocks of estimates may cross) count as zero. */
   record(stage: Stage, durationMs: number): void {
@@ -61,12 +70,32 @@ export class Recorder {
     else counter.value += by;
   }
 
-  answer(id: number, gauges: MetricsAnswer['gauges'] = [], extra: MetricsAnswer['counters'] = []): MetricsAnswer {
-    const histograms = [...this.#histograms].map(([name, histogram]) => ({
-      name,
-      encoded: encodeIntoCompressedBase64(histogram),
-    }));
-    return { type: 'metrics', id, histograms, counters: [...this.#counters.values(), ...extra], gauges };
+  answer(
+    { id, form }: Pick<MetricsAsk, 'id' | 'form'>,
+    gauges: MetricsAnswer['gauges'] = [],
+    extra: MetricsAnswer['counters'] = [],
+  ): MetricsAnswer {
+    const histograms =
+      form === 'encoded'
+        ? [...this.#histograms].map(([name, histogram]) => ({ name, encoded: encodeIntoCompressedBase64(histogram) }))
+        : [];
+    const text = form === 'text' ? this.#text() : '';
+    return { type: 'metrics', id, text, histograms, counters: [...this.#counters.values(), ...extra], gauges };
+  }
+
+  /** The stages as Prometheus summaries in seconds. Figures of several threads stay apart: percentiles cannot be added. */
+  #text(): string {
+    const lines: string[] = [];
+    for (const [name, histogram] of this.#histograms) {
+      const label = `thread="${this.#thread}",stage="${name}"`;
+      for (const quantile of quantiles) {
+        const seconds = histogram.getValueAtPercentile(quantile * 100) / usPerSecond;
+        lines.push(`parley_stage_seconds{${label},quantile="${quantile}"} ${seconds}`);
+      }
+      lines.push(`parley_stage_seconds_sum{${label}} ${(histogram.mean * histogram.totalCount) / usPerSecond}`);
+      lines.push(`parley_stage_seconds_count{${label}} ${histogram.totalCount}`);
+    }
+    return lines.join('\n');
   }
 }
 

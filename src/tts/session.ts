@@ -193,8 +193,9 @@ export class TtsSession {
     const speech = new Speech(number, isProtected, provider, voice, rateHz, this.#now, {
       onAudio: () => this.tick(this.#now()),
       onProblem: (problem) => {
-        this.#answer({ type: 'tts_problem', speech: speech.number, problem });
-        if (speech.audio.end === 0) this.#forget(speech);
+        const isHeard = speech.audio.end > 0;
+        this.#answer({ type: 'tts_problem', speech: speech.number, problem, isHeard });
+        if (!isHeard) this.#forget(speech);
       },
     });
     this.#speeches.set(number, speech);
@@ -235,6 +236,8 @@ export class TtsSession {
     this.#speeches.delete(speech.number);
     this.#remove((item) => item.speech === speech);
     if (this.#floor?.speech === speech) {
+      // What is framed of it is superseded: nobody may hear it any more.
+      if (this.#floor.hasStarted) this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
       this.#floor = undefined;
       this.#slot.store(Cell.floor, 0);
     }
@@ -452,7 +455,9 @@ export class TtsSession {
     this.#speeches.delete(floor.speech.number);
     this.#slot.store(Cell.floor, 0);
     this.#playEndMs = 0;
-    this.#answer({ type: 'drained', speech: floor.speech.number });
+    const { speech } = floor;
+    const heardChars = speech.isBroken ? speech.timeline.heardChars(speech.audio.end) : undefined;
+    this.#answer({ type: 'drained', speech: speech.number, heardChars });
     this.#pace(atMs);
   }
 }

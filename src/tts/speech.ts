@@ -37,6 +37,8 @@ export class Speech {
   cursor = 0;
   /** All audio there will ever be is in `audio`. */
   isComplete = false;
+  /** Synthesis failed for good before the end of the text. */
+  isBroken = false;
 
   #number: number;
   readonly #provider: TtsProvider;
@@ -136,6 +138,8 @@ export class Speech {
       this.#written.push(segment);
       this.#writeSegment(segment);
     }
+    // The synthesiser may fail inside `write`.
+    if (this.isComplete || this.#stream === undefined) return;
     if (this.#isTextOver && this.#waiting.length === 0 && !this.#isFinished) {
       this.#isFinished = true;
       if (this.#pieces === 0) this.#end();
@@ -204,7 +208,7 @@ export class Speech {
   #end(): void {
     if (this.#resampler !== undefined) {
       const rest = this.#resampler.flush();
-      this.timeline.addAudio(rest, [], undefined);
+      this.timeline.addTail(rest.length);
       this.audio.append(rest);
     }
     this.isComplete = true;
@@ -216,9 +220,14 @@ export class Speech {
     if (this.#isStopped) return;
     this.#stream = undefined;
     const rest = this.#unspoken();
+    if (rest === undefined && this.#waiting.length === 0 && this.#isTextOver) {
+      this.#end();
+      return;
+    }
     const isHopeless = error.kind === 'rejected' || error.kind === 'config' || error.kind === 'aborted';
-    if (isHopeless || this.#attempts >= attemptsMax || (rest === undefined && this.#waiting.length === 0)) {
+    if (isHopeless || this.#attempts >= attemptsMax) {
       this.isComplete = true;
+      this.isBroken = true;
       this.#events.onProblem(problemOf(error));
       this.#events.onAudio();
       return;
@@ -236,9 +245,13 @@ export class Speech {
     this.feed();
   }
 
-  /** What was given to the synthesiser and has not become audio, from the first word without sound on. */
+  /**
+   * What was given to the synthesiser and has not become audio, from the first word on that does not sound to its end. The audio of half a
+   * word is dropped, as far as it was not framed yet: the word comes again.
+   */
   #unspoken(): Segment | undefined {
-    const spokenChars = this.timeline.heardChars(Number.POSITIVE_INFINITY);
+    const { chars: spokenChars, endSample } = this.timeline.breakOff(this.cursor);
+    this.audio.truncate(endSample);
     let text = '';
     const offsets: number[] = [];
     for (const segment of this.#written) {

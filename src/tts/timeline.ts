@@ -10,6 +10,8 @@ import type { CharTime } from './port.js';
 const heardRatio = 0.6;
 /** Samples below this are silence for spreading characters: about -46 dBFS. */
 const voicedAmplitude = 160;
+/** Fast speech, for how much of a piece without alignment may have sounded when it broke off: rather a word twice than one lost. */
+const charMsMin = 50;
 
 type Piece = { readonly start: number; readonly end: number; firstSample: number; endSample: number; isAligned: boolean };
 
@@ -58,23 +60,41 @@ export class Timeline {
     this.#samples += audio.length;
     if (alignment !== undefined && alignment.length > 0) {
       for (const { charIndex, startMs, durationMs } of alignment) {
+        const piece = this.#pieces.find((candidate) => charIndex >= candidate.start && charIndex < candidate.end);
+        if (piece !== undefined && !piece.isAligned) this.#forgetGuess(piece);
         const start = first + (startMs * this.#rateHz) / 1000;
         this.#place(charIndex, start, start + (durationMs * this.#rateHz) / 1000);
-        const piece = this.#pieces.find((candidate) => charIndex >= candidate.start && charIndex < candidate.end);
-        if (piece !== undefined) piece.isAligned = true;
       }
       return;
     }
     const piece = pieceIndex === undefined ? this.#pieces.find((candidate) => !candidate.isAligned) : this.#pieces[pieceIndex];
     if (piece === undefined || piece.isAligned) return;
-    const [voicedStart, voicedEnd] = voicedBounds(audio);
-    if (piece.firstSample < 0) piece.firstSample = first + voicedStart;
-    piece.endSample = first + voicedEnd;
+    const voiced = voicedBounds(audio);
+    // Nothing is said in silence: it may be the end of the piece before.
+    if (voiced === undefined) return;
+    if (piece.firstSample < 0) piece.firstSample = first + voiced.start;
+    piece.endSample = first + voiced.end;
     const count = piece.end - piece.start;
     const perChar = (piece.endSample - piece.firstSample) / Math.max(1, count);
     for (let index = 0; index < count; index++) {
       const start = piece.firstSample + index * perChar;
       this.#place(piece.start + index, start, start + perChar, true);
+    }
+  }
+
+  /** The last samples of a resampler: they belong to no character. */
+  addTail(samples: number): void {
+    this.#samples += samples;
+  }
+
+  /** From now on the provider's own times count for `piece`, and not what was spread before they came. */
+  #forgetGuess(piece: Piece): void {
+    piece.isAligned = true;
+    if (piece.firstSample < 0) return;
+    for (let index = piece.start; index < piece.end; index++) {
+      const original = this.#originalIndex[index]!;
+      this.#starts[original] = -1;
+      this.#ends[original] = -1;
     }
   }
 
@@ -124,7 +144,54 @@ export class Timeline {
     return best < 0 ? sample : Math.round(best);
   }
 
-  *#words(): Generator<{ start: number; end: number; lastChar: number }> {
+  /**
+   * The synthesiser broke off, and `framed` samples are beyond recall. Returns how many characters of the original sound to their end, and up
+   * to which sample; what was known beyond is forgotten. Half a word does not count.
+   */
+  breakOff(framed: number): { readonly chars: number; readonly endSample: number } {
+    const spread = this.#pieces.findLast((piece) => piece.endSample >= 0);
+    if (spread?.isAligned === false) this.#breakPiece(spread, framed);
+    const last = [...this.#words()].findLast((word) => word.start >= 0);
+    if (last === undefined) return { chars: 0, endSample: this.#samples };
+    if (this.#soundsToItsEnd(last.firstChar, last.lastChar)) return { chars: last.lastChar, endSample: this.#samples };
+    this.#forget(last.firstChar);
+    this.#dropFrom(Math.max(framed, Math.round(last.start)));
+    return { chars: last.firstChar, endSample: this.#samples };
+  }
+
+  /** Its characters were spread over all its audio so far. One of which nothing is framed begins again, else its length decides how far it got. */
+  #breakPiece(piece: Piece, framed: number): void {
+    const count = piece.end - piece.start;
+    const soundMs = ((piece.endSample - piece.firstSample) * 1000) / this.#rateHz;
+    const isFramed = framed > piece.firstSample;
+    const sounded = isFramed ? Math.min(count, Math.floor(soundMs / charMsMin)) : 0;
+    piece.isAligned = true;
+    if (sounded === count) return;
+    this.#forget(this.#originalIndex[piece.start + sounded]!);
+    if (!isFramed) this.#dropFrom(Math.max(framed, piece.firstSample));
+  }
+
+  /** Characters from `firstChar` of the original on have no sound. */
+  #forget(firstChar: number): void {
+    for (let index = firstChar; index < this.#starts.length; index++) {
+      this.#starts[index] = -1;
+      this.#ends[index] = -1;
+    }
+  }
+
+  #dropFrom(sample: number): void {
+    this.#samples = Math.min(this.#samples, sample);
+  }
+
+  /** Marks at the end of a word make no sound: its last letter or digit decides. */
+  #soundsToItsEnd(firstChar: number, lastChar: number): boolean {
+    for (let index = lastChar - 1; index >= firstChar; index--) {
+      if (/[\p{L}\p{N}]/u.test(this.#original[index]!)) return (this.#starts[index] ?? -1) >= 0;
+    }
+    return true;
+  }
+
+  *#words(): Generator<{ start: number; end: number; firstChar: number; lastChar: number }> {
     const pattern = /\S+/g;
     for (let match = pattern.exec(this.#original); match !== null; match = pattern.exec(this.#original)) {
       let start = -1;
@@ -135,16 +202,16 @@ export class Timeline {
         start = start < 0 ? from : Math.min(start, from);
         end = Math.max(end, this.#ends[index]!);
       }
-      yield { start, end, lastChar: match.index + match[0].length };
+      yield { start, end, firstChar: match.index, lastChar: match.index + match[0].length };
     }
   }
 }
 
-/** First voiced sample and one past the last; the whole range when nothing is voiced. */
-function voicedBounds(audio: Int16Array): [number, number] {
+/** First voiced sample and one past the last; undefined when nothing is voiced. */
+function voicedBounds(audio: Int16Array): { start: number; end: number } | undefined {
   let start = 0;
   while (start < audio.length && Math.abs(audio[start]!) < voicedAmplitude) start++;
   let end = audio.length;
   while (end > start && Math.abs(audio[end - 1]!) < voicedAmplitude) end--;
-  return start < end ? [start, end] : [0, audio.length];
+  return start < end ? { start, end } : undefined;
 }

@@ -4,7 +4,7 @@
  */
 import type { TurnSettings } from './settings.js';
 import type { CutReason, OpenTurn, ResumeReason } from './state.js';
-import { echoRatio, hasStopWord, isBackchannel, wordsOf } from './words.js';
+import { echoRatio, hasStopWord, isBackchannel, spokenLately, wordsOf } from './words.js';
 
 export type Verdict =
   | { readonly is: 'real'; readonly reason: CutReason }
@@ -20,6 +20,8 @@ export type LadderContext = {
   readonly atMs: number;
   /** What the agent is saying. */
   readonly agentText: string;
+  /** Since when it can be heard. */
+  readonly startedMs: number;
   /** Only words count: the first seconds of a call, where echo cancellation is still settling. */
   readonly isGuarded: boolean;
   /** After an undone CUT, sound alone needs the longer time. */
@@ -28,17 +30,22 @@ export type LadderContext = {
 
 /** What the words alone say; undecided when there are none or too few. */
 export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
-  const { settings, agentText } = context;
+  const { settings, agentText, atMs, startedMs } = context;
   const words = wordsOf(open.text);
   if (words.length === 0) return undecided;
-  if (words.length >= 2 && echoRatio(open.text, agentText) >= settings.echoRatio) return falseAlarm('echo');
+  // An echo may be followed by the caller's own words: only a finished utterance is nothing but echo.
+  const spoken = spokenLately(agentText, atMs - startedMs);
+  if (words.length >= 2 && echoRatio(open.text, spoken) >= settings.echoRatio)
+    return open.isSpeaking ? undecided : falseAlarm('echo');
   const isAnswer = agentText.trimEnd().endsWith('?');
   if (isBackchannel(open.text, settings.language) && !isAnswer) {
     return open.isSpeaking ? undecided : falseAlarm('backchannel');
   }
   if (hasStopWord(open.text, settings.language)) return real('stop_word');
   if (words.length >= settings.cutWordsMin) return real('words');
-  return !open.isSpeaking && open.isFinal ? real('words') : undecided;
+  // One word counts when nothing more will come of it: the final, a failed recogniser, or time.
+  const isDue = open.isFinal || open.hasProblem || atMs >= open.endedAtMs + settings.verdictMs;
+  return !open.isSpeaking && isDue ? real('words') : undecided;
 }
 
 /** The whole ladder, for speech over audible agent audio. */

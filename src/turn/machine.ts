@@ -6,7 +6,7 @@
 import { judge, judgeSilence, judgeWords, type LadderContext, type Verdict } from './ladder.js';
 import type { TurnSettings } from './settings.js';
 import type { Action, CutReason, DropReason, OpenTurn, ResumeReason, SpeechKind, TurnEvent, TurnState } from './state.js';
-import { asksToWait, endpointDelayMs, hasSpeech, isBackchannel, keyOf } from './words.js';
+import { asksToWait, endpointDelayMs, hasSpeech, isBackchannel, keyOf, wordsOf } from './words.js';
 
 export type StepResult = { readonly state: TurnState; readonly actions: readonly Action[] };
 
@@ -24,25 +24,38 @@ export type Phrases = {
   readonly apology: string;
 };
 
-/** The next instant at which `time` must be fed, or undefined while only events can change anything. */
-export function nextDeadlineMs(state: TurnState, settings: TurnSettings): number | undefined {
+/**
+ * The next instant after `servedMs` at which `time` must be fed, or undefined while only events can change anything. An instant that was served
+ * and changed nothing does not hide those after it.
+ */
+export function nextDeadlineMs(
+  state: TurnState,
+  settings: TurnSettings,
+  servedMs = Number.NEGATIVE_INFINITY,
+): number | undefined {
   if (state.isEnded) return undefined;
-  const { open, agent } = state;
   let next = Number.POSITIVE_INFINITY;
+  for (const candidate of deadlines(state, settings)) if (candidate > servedMs && candidate < next) next = candidate;
+  return Number.isFinite(next) ? next : undefined;
+}
+
+function* deadlines(state: TurnState, settings: TurnSettings): Generator<number> {
+  const { open, agent } = state;
   if (open !== undefined && !open.isSpeaking) {
-    next = Math.min(next, commitAtMs(state, open, settings));
-    const isJudged = agent.phase === 'held' || agent.phase === 'speaking' || state.undo !== undefined;
-    if (isJudged) next = Math.min(next, open.endedAtMs + settings.verdictMs);
+    yield commitAtMs(state, open, settings);
+    if (agent.phase === 'held' || agent.phase === 'speaking' || state.undo !== undefined)
+      yield open.endedAtMs + settings.verdictMs;
+    if (agent.phase === 'thinking' && agent.isHeldBack) yield open.t0Ms + settings.sttWaitMs;
   }
-  if (state.undo !== undefined) next = Math.min(next, state.undo.untilMs + 1);
-  if (open === undefined && agent.phase === 'thinking' && agent.isHeldBack) next = Math.min(next, state.quietUntilMs);
+  if (state.undo !== undefined) yield state.undo.untilMs + 1;
+  if (agent.phase === 'thinking' && agent.isHeldBack && open === undefined) yield state.quietUntilMs;
+  if (agent.phase === 'thinking' && !agent.isHeldBack) yield agent.sinceMs + settings.thinkingMaxMs;
   if (open === undefined && agent.phase === 'idle' && state.idleSinceMs !== undefined) {
     if (settings.idleMs > 0 && state.idlePrompts < settings.idlePromptsMax) {
-      next = Math.min(next, Math.max(state.idleSinceMs + settings.idleMs, state.quietUntilMs));
+      yield Math.max(state.idleSinceMs + settings.idleMs, state.quietUntilMs);
     }
-    if (settings.silenceEndMs > 0) next = Math.min(next, silenceEndAtMs(state, settings));
+    if (settings.silenceEndMs > 0) yield silenceEndAtMs(state, settings);
   }
-  return Number.isFinite(next) ? next : undefined;
 }
 
 const covers = (open: OpenTurn): boolean => open.hasTranscript && open.isFinal && open.throughMs >= open.t0Ms;
@@ -50,7 +63,9 @@ const covers = (open: OpenTurn): boolean => open.hasTranscript && open.isFinal &
 /** When the open turn, silent now, will be committed or dropped if nothing more happens. */
 function commitAtMs(state: TurnState, open: OpenTurn, settings: TurnSettings): number {
   if (!hasSpeech(open.text)) {
-    return open.t0Ms + (covers(open) ? settings.delayNeutralMs : settings.sttWaitMs);
+    if (covers(open)) return open.t0Ms + settings.delayNeutralMs;
+    // Somebody spoke and there is no word of it: recognition is late, and says itself when it has failed.
+    return open.t0Ms + (open.hasProblem ? settings.sttWaitMs : settings.sttLostMs);
   }
   const delayMs = endpointDelayMs(merge(open), state.agentText, settings);
   return open.t0Ms + (covers(open) ? delayMs : Math.max(delayMs, settings.sttWaitMs));
@@ -60,9 +75,10 @@ function silenceEndAtMs(state: TurnState, settings: TurnSettings): number {
   return Math.max(state.callerAtMs, state.idleSinceMs ?? 0) + settings.silenceEndMs;
 }
 
-const merge = (open: OpenTurn): string => (open.prefix === '' ? open.text : `${open.prefix} ${open.text}`);
+const merge = (open: OpenTurn): string => (open.prefix === '' ? open.text : `${open.prefix} ${open.text}`.trim());
 
-const agentTextMax = 600;
+/** A reply's text that is kept for echo and endpointing: some minutes of speech. */
+const agentTextMax = 8000;
 
 type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
 
@@ -129,10 +145,10 @@ class Work {
         this.#heard(event.speech, event.heardMs);
         return;
       case 'drained':
-        this.#drained(event.speech);
+        this.#drained(event.speech, event.isBroken);
         return;
       case 'tts_failed':
-        this.#ttsFailed(event.speech);
+        this.#ttsFailed(event.speech, event.isHeard);
         return;
       case 'time':
         return;
@@ -144,6 +160,7 @@ class Work {
     this.#judgeInterruption();
     this.#judgeUndo();
     this.#judgeHeldBack();
+    this.#judgeThinking();
     this.#speculate();
     this.#judgeCommit();
     this.#judgeIdle();
@@ -244,7 +261,7 @@ class Work {
 
   #agentSaid(speech: number, text: string): void {
     const before = this.state.agentTextSpeech === speech ? this.state.agentText : '';
-    this.state.agentText = (before + text).slice(-agentTextMax);
+    this.state.agentText = (before + text).slice(0, agentTextMax);
     this.state.agentTextSpeech = speech;
   }
 
@@ -253,7 +270,6 @@ class Work {
     if (agent.phase !== 'thinking' || agent.speech !== speech) return;
     this.state.agent = { phase: 'speaking', speech, kind: agent.kind, startedMs: this.#at };
     this.state.spokenCount += 1;
-    if (agent.kind !== 'apology') this.state.failures = 0;
   }
 
   #replyEnded(speech: number, isEmpty: boolean, endsCall: boolean): void {
@@ -280,20 +296,38 @@ class Work {
     if (open.prefix === '') this.#openWith({ prefix: lastCommit.text });
   }
 
-  #drained(speech: number): void {
+  /** A speech that made no sound at all (nothing in it can be spoken) is drained while it is still thought about. */
+  #drained(speech: number, isBroken: boolean): void {
     const { agent } = this.state;
-    if ((agent.phase !== 'speaking' && agent.phase !== 'held') || agent.speech !== speech) return;
+    if (agent.phase === 'idle' || agent.speech !== speech) return;
     if (agent.phase === 'held') this.actions.push({ type: 'release_hold', hold: agent.hold });
+    if (!isBroken) this.#answered(agent.kind);
     if (this.state.endAfterSpeech === speech) this.#endCall('agent');
+    else if (isBroken) this.#unspoken(agent.kind);
     else this.#becomeIdle();
   }
 
-  #ttsFailed(speech: number): void {
-    const { agent } = this.state;
-    if (agent.phase !== 'thinking' || agent.speech !== speech) return;
-    this.state.failures += 1;
-    if (this.state.failures >= failuresMax) this.#endCall('tts_failed');
-    else this.#becomeIdle();
+  #ttsFailed(speech: number, isHeard: boolean): void {
+    const { agent, open } = this.state;
+    if (open?.draft?.speech === speech) {
+      this.#discardDraft();
+      return;
+    }
+    // What there is of it is heard first, and `drained` follows.
+    if (isHeard || agent.phase !== 'thinking' || agent.speech !== speech) return;
+    if (this.state.endAfterSpeech === speech) this.#endCall('agent');
+    else this.#unspoken(agent.kind);
+  }
+
+  /** An apology that cannot be spoken either belongs to the failure before it. */
+  #unspoken(kind: SpeechKind): void {
+    if (kind === 'apology') this.#becomeIdle();
+    else this.#failed('tts_failed');
+  }
+
+  /** A reply was heard, to its end or until it was interrupted: the next failure is the first one again. */
+  #answered(kind: SpeechKind): void {
+    if (kind === 'reply') this.state.failures = 0;
   }
 
   // What it means ---------------------------------------------------------------------------------------------------------------------
@@ -322,6 +356,7 @@ class Work {
       settings: this.#settings,
       atMs: this.#at,
       agentText: this.state.agentText,
+      startedMs,
       isGuarded: kind === 'first' && this.#at - startedMs < guardMs,
       isWary: this.state.hasUndone,
     };
@@ -370,7 +405,7 @@ class Work {
       this.#forgetUndo();
       return;
     }
-    const verdict = this.#judgeLateWords(open, this.#ladder(undo.kind, Number.NEGATIVE_INFINITY));
+    const verdict = this.#judgeLateWords(open, { ...this.#ladder(undo.kind, undo.startedMs), isGuarded: false });
     if (verdict.is === 'real') this.#forgetUndo();
     if (verdict.is !== 'false' || open.isSpeaking) return;
     const newSpeech = this.#nextSpeech();
@@ -394,7 +429,9 @@ class Work {
       this.actions.push({ type: 'release', speech: agent.speech });
       return;
     }
-    const saysNothing = !hasSpeech(open.text) || isBackchannel(open.text, this.#settings.language);
+    // One word of a partial may be a phantom of the recogniser's: it takes a final, or two, to throw a reply away.
+    const isSure = open.isFinal || wordsOf(open.text).length >= 2;
+    const saysNothing = !hasSpeech(open.text) || !isSure || isBackchannel(open.text, this.#settings.language);
     if (!saysNothing) {
       this.actions.push({ type: 'discard', speech: agent.speech });
       if (lastCommit?.speech === agent.speech) this.#openWith({ prefix: lastCommit.text });
@@ -405,6 +442,14 @@ class Work {
     if (open.isSpeaking || !isOver) return;
     this.#dropTurn(hasSpeech(open.text) ? 'backchannel' : 'no_words');
     this.#judgeHeldBack();
+  }
+
+  /** Whoever is asked for a reply has deadlines of its own; this is the last one. */
+  #judgeThinking(): void {
+    const { agent } = this.state;
+    if (agent.phase !== 'thinking' || agent.isHeldBack || this.#at < agent.sinceMs + this.#settings.thinkingMaxMs) return;
+    this.actions.push({ type: 'discard', speech: agent.speech });
+    this.#failed('llm_failed');
   }
 
   /** Ask for the reply as soon as the words are there, before the turn is committed. */
@@ -427,7 +472,8 @@ class Work {
     // A CUT that may still be undone is decided first, at the latest when its time is over.
     if (this.state.undo !== undefined && !hasSpeech(open.text)) return;
     if (this.#at < commitAtMs(this.state, open, this.#settings)) return;
-    if (!hasSpeech(open.text)) {
+    // What this turn continues is still unanswered, whether it continues it with words or not.
+    if (!hasSpeech(open.text) && open.prefix === '') {
       this.#dropTurn(open.hasProblem ? 'stt_failed' : 'no_transcript');
       if (open.hasProblem) this.#failed('stt_failed');
       else this.#becomeIdle();
@@ -501,10 +547,17 @@ class Work {
     const isUndoable = isOnSoundAlone && !this.state.hasUndone;
     this.state.epoch += 1;
     this.actions.push({ type: 'cut', epoch: this.state.epoch, speech: agent.speech, reason, isUndoable });
+    this.#answered(agent.kind);
     this.state.agent = { phase: 'idle' };
     this.state.idleSinceMs = undefined;
     this.#forgetUndo();
-    if (isUndoable) this.state.undo = { speech: agent.speech, kind: agent.kind, untilMs: this.#at + this.#settings.undoMs };
+    if (isUndoable)
+      this.state.undo = {
+        speech: agent.speech,
+        kind: agent.kind,
+        startedMs: agent.startedMs,
+        untilMs: this.#at + this.#settings.undoMs,
+      };
   }
 
   #resume(speech: number, hold: number, reason: ResumeReason): void {
@@ -566,7 +619,7 @@ class Work {
     this.#keepQuiet();
   }
 
-  #failed(reason: 'llm_failed' | 'stt_failed'): void {
+  #failed(reason: 'llm_failed' | 'stt_failed' | 'tts_failed'): void {
     this.state.failures += 1;
     if (this.state.failures >= failuresMax) this.#endCall(reason);
     else this.#say('apology', this.#phrases.apology);

@@ -14,6 +14,8 @@ export type TurnSettings = {
   readonly delayRatio: number;
   /** How long a final transcript is waited for after the last speech sample; then the newest partial counts. */
   readonly sttWaitMs: number;
+  /** The same when there is no word at all and recognition has not said why; longer than its own deadline. */
+  readonly sttLostMs: number;
   /** Interruption ladder: speech that is surely speech, and any speech, for this long without a break is a real interruption. */
   readonly cutStrongMs: number;
   readonly cutStrongProbability: number;
@@ -32,6 +34,8 @@ export type TurnSettings = {
   readonly mergeHeardMs: number;
   /** Share of an utterance's words that must match the agent's recent words, in order, to call it echo. */
   readonly echoRatio: number;
+  /** A reply that has not begun to be heard after this has failed. */
+  readonly thinkingMaxMs: number;
   readonly speculationsMax: number;
   readonly speculationSpeechMaxMs: number;
   /** Two false HOLDs inside this window make the next ones need more hops. */
@@ -60,6 +64,7 @@ export const turnDefaults: TurnSettings = {
   delayMinMs: 200,
   delayRatio: 1,
   sttWaitMs: 1500,
+  sttLostMs: 3800,
   cutStrongMs: 320,
   cutStrongProbability: 0.8,
   cutAnyMs: 500,
@@ -70,6 +75,7 @@ export const turnDefaults: TurnSettings = {
   firstSpeechGuardMs: 3000,
   mergeHeardMs: 400,
   echoRatio: 0.7,
+  thinkingMaxMs: 20000,
   speculationsMax: 3,
   speculationSpeechMaxMs: 10000,
   falseHoldWindowMs: 30000,

@@ -67,7 +67,9 @@ export type TurnState = {
   /** The last committed turn, while its reply may still turn out unheard. */
   readonly lastCommit: { readonly text: string; readonly speech: number } | undefined;
   /** A CUT made on sound alone, which words or silence can still prove wrong. */
-  readonly undo: { readonly speech: number; readonly kind: SpeechKind; readonly untilMs: number } | undefined;
+  readonly undo:
+    | { readonly speech: number; readonly kind: SpeechKind; readonly startedMs: number; readonly untilMs: number }
+    | undefined;
   readonly hasUndone: boolean;
   readonly falseHoldsAtMs: readonly number[];
   /** Since when both sides are silent; undefined while anything goes on. */
@@ -112,8 +114,10 @@ export type TurnEvent =
   | { readonly type: 'reply_end'; readonly speech: number; readonly isEmpty: boolean; readonly endsCall: boolean }
   | { readonly type: 'reply_failed'; readonly speech: number; readonly isHeard: boolean }
   | { readonly type: 'heard'; readonly speech: number; readonly heardMs: number }
-  | { readonly type: 'drained'; readonly speech: number }
-  | { readonly type: 'tts_failed'; readonly speech: number }
+  /** `isBroken`: synthesis failed before its end. */
+  | { readonly type: 'drained'; readonly speech: number; readonly isBroken: boolean }
+  /** `isHeard`: some of it is audio, which is heard before `drained` comes. */
+  | { readonly type: 'tts_failed'; readonly speech: number; readonly isHeard: boolean }
   | { readonly type: 'time' };
 
 export type CutReason = 'stop_word' | 'words' | 'strong_speech' | 'long_speech' | 'typed' | 'committed';

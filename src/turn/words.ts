@@ -99,20 +99,42 @@ export function asksToWait(text: string, language: string): boolean {
   return listsFor(language).waits.test(text) && wordsOf(text).length <= 6;
 }
 
-/** Share of `text`'s words that occur in `spoken` in the same order (longest common subsequence over words), 0..1. */
+/** Slowest and fastest speech that synthesisers make, and how old an echo can be. */
+const charsPerSecond = { min: 9, max: 20 };
+const echoMaxMs = 5000;
+
+/** The part of the agent's text that can have been audible in the last five seconds, `sinceMs` after its first sample. */
+export function spokenLately(text: string, sinceMs: number): string {
+  const from = Math.floor((Math.max(0, sinceMs - echoMaxMs) * charsPerSecond.min) / 1000);
+  const to = Math.ceil((Math.max(0, sinceMs) * charsPerSecond.max) / 1000);
+  return text.slice(text.lastIndexOf(' ', from) + 1, to);
+}
+
+/**
+ * How much of `text` comes back from `spoken`: the largest share of its words that occurs, in order, within a stretch of `spoken` that is not
+ * much longer than `text` itself, 0..1. Everyday words scattered over a paragraph are no echo.
+ */
 export function echoRatio(text: string, spoken: string): number {
   const heard = wordsOf(text);
   const said = wordsOf(spoken);
   if (heard.length === 0 || said.length === 0) return 0;
-  let row = new Array<number>(said.length + 1).fill(0);
-  for (const word of heard) {
-    const next = new Array<number>(said.length + 1).fill(0);
-    for (let column = 1; column <= said.length; column++) {
-      next[column] = word === said[column - 1] ? row[column - 1]! + 1 : Math.max(row[column]!, next[column - 1]!);
+  const stretch = Math.ceil(heard.length * 1.5);
+  let best = 0;
+  for (let start = 0; start < said.length; start++) best = Math.max(best, commonWords(heard, said.slice(start, start + stretch)));
+  return best / heard.length;
+}
+
+/** Length of the longest common subsequence. */
+function commonWords(left: readonly string[], right: readonly string[]): number {
+  let row = new Array<number>(right.length + 1).fill(0);
+  for (const word of left) {
+    const next = new Array<number>(right.length + 1).fill(0);
+    for (let column = 1; column <= right.length; column++) {
+      next[column] = word === right[column - 1] ? row[column - 1]! + 1 : Math.max(row[column]!, next[column - 1]!);
     }
     row = next;
   }
-  return row[said.length]! / heard.length;
+  return row[right.length]!;
 }
 
 const digitWord =

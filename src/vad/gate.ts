@@ -81,7 +81,7 @@ export type GateEvent =
   /** Each further hop that counts as speech. */
   | (SpeechEvidence & { readonly type: 'speech_hop'; readonly atSample: number; readonly startSample: number })
   /** A pause that may become the end. `lastSpeechSample` as in `speech_end`. */
-  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number }
+  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number; readonly speechMs: number }
   /** The soft pause. `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. */
   | {
       readonly type: 'speech_end';
@@ -174,7 +174,8 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     state.now = quietAt();
     return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
   }
-  return now.lowHops === settings.dipHops ? { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample } : undefined;
+  if (now.lowHops !== settings.dipHops) return undefined;
+  return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
 }
 
 function quietAt(): Quiet {

@@ -58,12 +58,15 @@ export const testAgents = [
   },
 ];
 
-/** `environment`: settings beyond the usual ones of tests. */
-export async function startStack(environment: Readonly<Record<string, string>> = {}): Promise<Stack> {
+/** `environment`: settings beyond the usual ones of tests. `agents`: beyond those of all tests. */
+export async function startStack(
+  environment: Readonly<Record<string, string>> = {},
+  agents: readonly object[] = [],
+): Promise<Stack> {
   const providers = await startProviders({ profile: 'instant', port: 0 });
   const folder = mkdtempSync(join(tmpdir(), 'parley-test-'));
   const agentsPath = join(folder, 'agents.json');
-  writeFileSync(agentsPath, JSON.stringify(testAgents));
+  writeFileSync(agentsPath, JSON.stringify([...testAgents, ...agents]));
   const config = readConfig({
     PARLEY_PORT: '0',
     PARLEY_SESSIONS_MAX: '4',

@@ -1,6 +1,13 @@
 /** What the demo agent understands and says, and an example of how to write a grammar. Data only. */
 import type { GrammarInput } from './grammar.js';
 
+/**
+ * A single digit is the shortest thing to say and the easiest to miss, so it goes before everything else in doubt. Whole sentences are so
+ * distinct that this costs them nothing.
+ */
+const short = 0.01;
+const long = 1e-8;
+
 export const demoGrammar: GrammarInput = {
   slots: {
     number: { type: 'number', max: 999 },
@@ -14,7 +21,7 @@ export const demoGrammar: GrammarInput = {
   intents: [
     {
       name: 'sum',
-      weight: 0.01,
+      weight: long,
       phrases: ["[what is | what's | how much is] {first} {operator} {second}"],
       typed: ['(calculate | compute) {first} {operator} {second}'],
       replies: ['{first} {operator} {second} is {result}.'],
@@ -27,7 +34,7 @@ export const demoGrammar: GrammarInput = {
     },
     {
       name: 'digits',
-      weight: 0.0001,
+      weight: long,
       phrases: ['{digits}'],
       typed: ['(the | my) number is {digits}'],
       replies: ['I heard {digits}.'],
@@ -35,30 +42,40 @@ export const demoGrammar: GrammarInput = {
     { name: 'letters', typed: ['{letters}', '(the | my) letters are {letters}'], replies: ['I read the letters {letters}.'] },
     {
       name: 'time',
+
+      weight: long,
       phrases: ['what time is it', 'what is the time', "what's the time", 'tell me the time'],
       typed: ['(do you have | have you got) the time', 'time', 'whats the time'],
       replies: ['It is {time}.'],
     },
     {
       name: 'date',
+
+      weight: long,
       phrases: ['what day is it [today]', "(what is | what's) the date [today]"],
       typed: ['date', 'what is today', 'whats the date', "what's today's date", 'what is todays date'],
       replies: ['Today is {date}.'],
     },
     {
       name: 'yes',
+
+      weight: short,
       phrases: ['yes', 'yeah'],
       typed: ['yep', 'yup', 'sure', 'ok', 'okay', 'of course', 'that is right', 'correct', 'yes yes'],
       replies: ['I heard yes. What would you like to do next?', 'Yes it is. What shall we try now?'],
     },
     {
       name: 'no',
+
+      weight: short,
       phrases: ['no'],
       typed: ['nope', 'nah', 'no no', 'no thanks', 'no thank you', 'not now', 'not really'],
       replies: ['I heard no. That is fine. What else can I do?', 'All right, no it is. Ask me something else.'],
     },
     {
       name: 'story',
+
+      weight: long,
       phrases: ['tell me (a | another) story'],
       typed: ['[tell | read] [me] (a | another | one more) story', 'story'],
       replies: [
@@ -68,12 +85,16 @@ export const demoGrammar: GrammarInput = {
     },
     {
       name: 'stop',
+
+      weight: long,
       phrases: ['[please] stop', 'stop talking', 'be quiet'],
       typed: ['stop it', 'stop that', 'enough', "that's enough", 'that is enough', 'quiet', 'hush', 'shut up', 'cancel'],
       replies: ['All right, I am quiet.', 'Stopped. I am listening.'],
     },
     {
       name: 'repeat',
+
+      weight: long,
       phrases: ['repeat that', 'say that again', 'what did you say'],
       typed: [
         'repeat',
@@ -89,6 +110,8 @@ export const demoGrammar: GrammarInput = {
     },
     {
       name: 'help',
+
+      weight: long,
       phrases: ['help [me]', 'what can you do', 'what can i say'],
       typed: ['what do you understand', 'what can i ask [you]', 'how does this work', 'commands', 'options'],
       replies: [
@@ -97,6 +120,8 @@ export const demoGrammar: GrammarInput = {
     },
     {
       name: 'who',
+
+      weight: long,
       phrases: ['who are you', "(what is | what's) your name"],
       typed: ['are you (real | human | a robot | a person | there)', 'whats your name', 'what are you'],
       replies: [
@@ -105,24 +130,32 @@ export const demoGrammar: GrammarInput = {
     },
     {
       name: 'how',
+
+      weight: long,
       phrases: ['how are you'],
       typed: ['how are you (doing | today)', "how's it going", 'how do you do', "what's up"],
       replies: ['I am well, thank you. Every sample arrives on time. What can I do for you?'],
     },
     {
       name: 'hello',
+
+      weight: long,
       phrases: ['hello', 'good morning', 'good evening'],
       typed: ['hi [there]', 'hello [there | again | parley]', 'hi parley', 'hey', 'hey there', 'good afternoon', 'good day'],
       replies: ['Hello! Say help to hear what I understand.', 'Hello again. What can I do for you?'],
     },
     {
       name: 'thanks',
+
+      weight: long,
       phrases: ['thank you [very much]'],
       typed: ['thanks [a lot | very much]', 'thank you so much', 'many thanks', 'cheers'],
       replies: ['You are welcome.', 'My pleasure.'],
     },
     {
       name: 'goodbye',
+
+      weight: long,
       phrases: ['goodbye', 'good bye', 'bye bye', 'hang up', 'end the call'],
       typed: [
         'bye',

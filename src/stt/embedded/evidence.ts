@@ -20,6 +20,7 @@ export type Evidence = {
   /** The same of the worst word. */
   readonly worstFit: number;
   /** Loud frames outside the words, of all loud frames. */
+  readonly worstSum: number;
   readonly uncoveredRatio: number;
   readonly uncoveredFrames: number;
   readonly longestWordFrames: number;
@@ -44,6 +45,7 @@ export function judge(words: readonly Piece[], sounds: readonly Piece[], isLoud:
   let ratioSum = 0;
   let wordFrames = 0;
   let worstFit = 0;
+  let worstSum = 0;
   let longestWordFrames = 0;
   let wordCount = 0;
   for (const { word, start, frames, score } of words) {
@@ -53,6 +55,7 @@ export function judge(words: readonly Piece[], sounds: readonly Piece[], isLoud:
     ratioSum += ratio;
     wordFrames += frames;
     wordCount += 1;
+    worstSum = Math.min(worstSum, ratio);
     worstFit = Math.min(worstFit, ratio / frames);
     longestWordFrames = Math.max(longestWordFrames, frames);
   }
@@ -60,6 +63,6 @@ export function judge(words: readonly Piece[], sounds: readonly Piece[], isLoud:
   const loudFrames = isLoud.filter(Boolean).length;
   const uncoveredFrames = isLoud.filter((loud, frame) => loud && covered[frame] === 0).length;
   const uncoveredRatio = uncoveredFrames / Math.max(1, loudFrames);
-  const evidence = { soundFrames, fit, worstFit, uncoveredRatio, uncoveredFrames, longestWordFrames, wordCount };
+  const evidence = { soundFrames, fit, worstFit, worstSum, uncoveredRatio, uncoveredFrames, longestWordFrames, wordCount };
   return { ...evidence, reason: undefined, confidence: 1 };
 }

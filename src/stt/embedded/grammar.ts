@@ -49,7 +49,7 @@ const intentSchema = z.strictObject({
   phrases: z.array(phraseSchema).max(phrasesMax).default([]),
   /** Understood when typed, but not listened for: words too short or too alike to be told apart by ear. */
   typed: z.array(phraseSchema).max(phrasesMax).default([]),
-  /** How likely it is beside the others. Small values (0.0001) for what is seldom said and easily mistaken for something common. */
+  /** How likely it is beside the others. Very small values (1e-8) for what is not to be heard in place of something shorter. */
   weight: z.number().min(1e-30).max(1).default(1),
   /** Answers; the next one is taken with each turn. May hold `{slot}`, `{result}`, `{time}`, `{date}`, `{previous}`. */
   replies: z.array(replySchema).min(1).max(repliesMax),
@@ -210,10 +210,10 @@ function usedSlots(grammar: Grammar): [string, Slot][] {
 }
 
 /**
- * Beside a single digit, a longer number or a string of digits is this likely: an unclear "three" is not to become "thirty".
- * Chosen with `bench/embedded-stt.ts`.
+ * Beside a single digit, a longer number is this likely: an unclear "three" is not to become "thirty". Against the likelihoods of whole
+ * words, which differ by factors of 1e20 and more, this is a slight preference. Chosen with `bench/embedded-stt.ts`.
  */
-const longNumberWeight = '0.0001';
+const longNumberWeight = '0.000000000000000001';
 
 /** The grammar in the Java Speech Grammar Format. */
 export function jsgfOf(grammar: Grammar): string {

@@ -17,6 +17,8 @@ const floorRms = 1;
 const aboveQuietDb = 12;
 const speechRangeDb = 30;
 const atLeastBelowPeakDb = 6;
+/** A frame that is no more than this below the peak cannot be breath or background. */
+const plainRangeDb = 20;
 /** An utterance whose loudest frames are below this (first difference, root mean square of 32768) is no speech. */
 const audibleRms = 8;
 const emphasis = 0.98;
@@ -26,7 +28,7 @@ export type Levelled = {
   readonly audio: Float32Array;
   /** Frames of 10 ms between the first and the last loud one. */
   readonly speechFrames: number;
-  /** For each frame of `audio`: whether it is as loud as speech. */
+  /** For each frame of `audio`: whether it is as loud as the plain part of speech. */
   readonly isLoud: readonly boolean[];
 };
 
@@ -51,7 +53,7 @@ export function levelled(audio: Int16Array): Levelled | undefined {
   const marginFrames = marginSamples / frameSamples;
   const isLoud = Array.from({ length: out.length / frameSamples }, (_, frame) => {
     const at = frame - marginFrames + first;
-    return at >= first && at <= last && levels[at]! >= threshold;
+    return at >= first && at <= last && levels[at]! >= peak - plainRangeDb;
   });
   return { audio: out, speechFrames: last - first + 1, isLoud };
 }

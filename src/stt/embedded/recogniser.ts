@@ -41,7 +41,16 @@ let engine: Promise<Engine> | undefined;
 export const wordPenalty = Math.log(1e-10);
 export const soundPenalty = Math.log(1e-2);
 
-const settings = { samprate: 16_000, loglevel: 'FATAL', bestpath: false, lw: 1, silprob: 0.1 };
+const settings = {
+  samprate: 16_000,
+  loglevel: 'FATAL',
+  bestpath: false,
+  lw: 1,
+  silprob: 0.1,
+  beam: 1e-64,
+  pbeam: 1e-64,
+  wbeam: 1e-50,
+};
 
 export class GrammarRecogniser {
   readonly #soundLoop: Decoder;
