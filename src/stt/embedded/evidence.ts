@@ -1,6 +1,8 @@
 /**
- * Was it really this sentence? The grammar search always finds one; here it is held against the search over bare sounds, which explains any
- * speech. Where the words explain the sounds nearly as well, they were said. Pure; STT pool thread.
+ * Was it really this sentence? The grammar search always finds one. Here it is held against the search over bare sounds, which explains any
+ * speech: where the words explain the audio nearly as well, they were said. Pure; STT pool thread.
+ *
+ * The limits were chosen on half of the clips of `bench/embedded-stt.ts` and hold on the other half.
  */
 
 /** A stretch of the audio as a search understood it. Frames are 10 ms. */
@@ -8,61 +10,93 @@ export type Piece = {
   readonly word: string;
   readonly start: number;
   readonly frames: number;
-  /** Natural logarithm of its likelihood, against the best sound of each frame: 0 is perfect. */
+  /** Natural logarithm of its likelihood against the best sound of each frame, so never above 0. */
   readonly score: number;
 };
+
+/**
+ * Why a sentence is not believed. `nothing`: none fits; `other`: a decoy fits best; `fit`: its words fit badly, or (`word`) one of them;
+ * `left over`: too much speech lies outside the words; `drawn out`: a word lasts longer than anybody says it, as noise makes it.
+ */
+export type Doubt = 'nothing' | 'other' | 'fit' | 'word' | 'left over' | 'drawn out';
 
 export type Evidence = {
   /** Frames in which the search over sounds heard speech. */
   readonly soundFrames: number;
-  /** Mean over the frames of all words of the likelihood ratio to bare sounds (natural logarithm). */
-  readonly fit: number;
-  /** The same of the worst word. */
-  readonly worstFit: number;
-  /** Loud frames outside the words, of all loud frames. */
-  readonly worstSum: number;
-  readonly uncoveredRatio: number;
-  readonly uncoveredFrames: number;
-  readonly longestWordFrames: number;
   readonly wordCount: number;
-  /** Why it is not believed. */
-  readonly reason: 'nothing' | 'fit' | 'worst word' | 'left over' | 'drawn out' | undefined;
-  /** 0..1 */
+  /** Logarithm of the likelihood ratio of words to sounds, per frame of the words. Clear speech is above 0. */
+  readonly fit: number;
+  /** The same of the worst word, but for all its frames together. */
+  readonly worstWord: number;
+  readonly longestWordFrames: number;
+  /** Plainly loud frames outside the words, and their share of all plainly loud ones. */
+  readonly leftOverFrames: number;
+  readonly leftOverRatio: number;
+  readonly doubt: Doubt | undefined;
+  /** 0..1; 0.5 at the limit of belief. */
   readonly confidence: number;
 };
+
+/** Least fit of one word, of two, and of more: the longer, the less chance there is in the mean. */
+const leastFit = [-2.4, -1.6, -0.95] as const;
+/** Of one word among several; about a syllable that was something else. */
+const leastWord = -80;
+const longestFrames = 110;
+const leftOverFramesMax = 30;
+const leftOverRatioMax = 0.25;
 
 const isSilence = (word: string): boolean => word === '<sil>' || word === '<s>' || word === '</s>';
 const isNoise = (word: string): boolean => word.startsWith('[');
 
-export function judge(words: readonly Piece[], sounds: readonly Piece[], isLoud: readonly boolean[]): Evidence {
-  const soundScore = new Float64Array(isLoud.length + 8);
+/** `isLoud`: for each frame, whether it must belong to something that was said. `isDecoy`: the words are none of the agent's. */
+export function judge(words: readonly Piece[], sounds: readonly Piece[], isLoud: readonly boolean[], isDecoy: boolean): Evidence {
+  const spoken = words.filter(({ word }) => !isSilence(word) && !isNoise(word));
+  const soundScores = new Float64Array(isLoud.length + 8);
   let soundFrames = 0;
   for (const { word, start, frames, score } of sounds) {
     if (!isSilence(word) && !isNoise(word)) soundFrames += frames;
-    soundScore.fill(score / frames, start, start + frames);
+    soundScores.fill(score / frames, start, start + frames);
   }
+  const ratios = spoken.map(({ start, frames, score }) => score - sum(soundScores.subarray(start, start + frames)));
+  const wordFrames = sum(spoken.map(({ frames }) => frames));
   const covered = new Uint8Array(isLoud.length);
-  let ratioSum = 0;
-  let wordFrames = 0;
-  let worstFit = 0;
-  let worstSum = 0;
-  let longestWordFrames = 0;
-  let wordCount = 0;
-  for (const { word, start, frames, score } of words) {
-    if (isSilence(word) || isNoise(word)) continue;
-    const ratio = score - soundScore.subarray(start, start + frames).reduce((sum, value) => sum + value, 0);
-    covered.fill(1, start, start + frames);
-    ratioSum += ratio;
-    wordFrames += frames;
-    wordCount += 1;
-    worstSum = Math.min(worstSum, ratio);
-    worstFit = Math.min(worstFit, ratio / frames);
-    longestWordFrames = Math.max(longestWordFrames, frames);
-  }
-  const fit = wordFrames === 0 ? 0 : ratioSum / wordFrames;
-  const loudFrames = isLoud.filter(Boolean).length;
-  const uncoveredFrames = isLoud.filter((loud, frame) => loud && covered[frame] === 0).length;
-  const uncoveredRatio = uncoveredFrames / Math.max(1, loudFrames);
-  const evidence = { soundFrames, fit, worstFit, worstSum, uncoveredRatio, uncoveredFrames, longestWordFrames, wordCount };
-  return { ...evidence, reason: undefined, confidence: 1 };
+  for (const { start, frames } of spoken) covered.fill(1, start, start + frames);
+  const leftOverFrames = isLoud.filter((loud, frame) => loud && covered[frame] === 0).length;
+  const measures = {
+    soundFrames,
+    wordCount: spoken.length,
+    fit: sum(ratios) / Math.max(1, wordFrames),
+    worstWord: Math.min(0, ...ratios),
+    longestWordFrames: Math.max(0, ...spoken.map(({ frames }) => frames)),
+    leftOverFrames,
+    leftOverRatio: leftOverFrames / Math.max(1, isLoud.filter(Boolean).length),
+  };
+  const doubt = spoken.length === 0 ? 'nothing' : isDecoy ? 'other' : doubtOf(measures);
+  return { ...measures, doubt, confidence: confidenceOf(measures) };
+}
+
+type Measures = Omit<Evidence, 'doubt' | 'confidence'>;
+
+function leastFitOf({ wordCount }: Measures): number {
+  return leastFit[Math.min(wordCount, leastFit.length) - 1]!;
+}
+
+function doubtOf(measures: Measures): Doubt | undefined {
+  const { wordCount, fit, worstWord, longestWordFrames, leftOverFrames, leftOverRatio } = measures;
+  if (longestWordFrames > longestFrames) return 'drawn out';
+  if (leftOverFrames > leftOverFramesMax && leftOverRatio > leftOverRatioMax) return 'left over';
+  if (fit < leastFitOf(measures)) return 'fit';
+  if (wordCount > 1 && worstWord < leastWord) return 'word';
+  return undefined;
+}
+
+function confidenceOf(measures: Measures): number {
+  if (measures.wordCount === 0) return 0;
+  return 1 / (1 + Math.exp(leastFitOf(measures) - measures.fit));
+}
+
+function sum(values: Iterable<number>): number {
+  let total = 0;
+  for (const value of values) total += value;
+  return total;
 }

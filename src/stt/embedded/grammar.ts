@@ -164,17 +164,18 @@ function problem(path: readonly string[], value: unknown, rule: string): EngineE
   return new EngineError('config', `grammar: ${path.join('.') || '(root)'}: ${shown}: ${rule}`);
 }
 
-/** How a letter is called in the recogniser's text, so that it is not taken for the article or the pronoun. */
+/** How letters are called in the recogniser's text, so that they are not taken for the article or the pronoun. */
 const letterPrefix = 'letter_';
+const decoyPrefix = 'other_';
 
 /** The recogniser's words as a transcript. */
 export function transcriptOf(recognised: string): string {
   return recognised.trim().replaceAll(letterPrefix, '');
 }
 
-/** A letter as a word of the recogniser. */
-export function letterWord(letter: string): string {
-  return letterPrefix + letter;
+/** Whether the recogniser's words are a letter that the agent does not listen for. */
+export function isDecoy(recognised: string): boolean {
+  return recognised.trim().startsWith(decoyPrefix);
 }
 
 /** The words whose sounds must come from the dictionary, each with the first place that uses it; letters have sounds of their own. */
@@ -199,9 +200,13 @@ export function dictionaryWords(grammar: Grammar): Map<string, string> {
   return words;
 }
 
-/** The letters that are listened for. */
-export function spokenLetters(grammar: Grammar): string[] {
-  return [...new Set(usedSlots(grammar).flatMap(([, slot]) => (slot.type === 'letters' ? [...slot.letters] : [])))];
+/**
+ * Every letter as a word of the recogniser. Those that the agent does not listen for are decoys: a caller who says "b" is then not
+ * understood, instead of being understood as "three".
+ */
+export function letterWords(grammar: Grammar): Map<string, string> {
+  const spoken = new Set(usedSlots(grammar).flatMap(([, slot]) => (slot.type === 'letters' ? [...slot.letters] : [])));
+  return new Map(letters.map((letter) => [letter, (spoken.has(letter) ? letterPrefix : decoyPrefix) + letter]));
 }
 
 function usedSlots(grammar: Grammar): [string, Slot][] {
@@ -215,11 +220,16 @@ function usedSlots(grammar: Grammar): [string, Slot][] {
  */
 const longNumberWeight = '0.000000000000000001';
 
+/** The same for decoys. More would catch more letters and lose more digits. */
+const decoyWeight = '0.000000000001';
+
 /** The grammar in the Java Speech Grammar Format. */
 export function jsgfOf(grammar: Grammar): string {
   const intents = grammar.intents.filter((intent) => intent.spoken.length > 0);
   if (intents.length === 0) throw problem(['intents'], [], 'at least one of them has a phrase to listen for');
   const alternatives = intents.map((intent) => `/${intent.weight.toFixed(30)}/ (${intent.spoken.map(jsgfPhrase).join(' | ')})`);
+  const decoys = [...letterWords(grammar).values()].filter(isDecoy);
+  if (decoys.length > 0) alternatives.push(`/${decoyWeight}/ (${decoys.join(' | ')})`);
   return [
     '#JSGF V1.0;',
     'grammar agent;',
@@ -249,8 +259,9 @@ function jsgfSlot(slot: Slot, choices: readonly { phrase: Phrase }[]): string {
     const longer = [...(slot.max > 9 ? ['<ten_to_ninety_nine>'] : []), ...(slot.max > 99 ? ['<hundreds>'] : [])];
     return `/1/ <digit>${longer.map((rule) => ` | /${longNumberWeight}/ ${rule}`).join('')}`;
   }
-  const one = slot.type === 'digits' ? '<digit_or_oh>' : `(${[...slot.letters].map(letterWord).join(' | ')})`;
-  return `${`${one} `.repeat(slot.min - 1)}${one}+`;
+  const one =
+    slot.type === 'digits' ? '<digit_or_oh>' : `(${[...slot.letters].map((letter) => letterPrefix + letter).join(' | ')})`;
+  return `${`${one} `.repeat(slot.min - 1)}${one}${slot.max > slot.min ? '+' : ''}`;
 }
 
 /** Small talk around a sentence that does not change its meaning. */

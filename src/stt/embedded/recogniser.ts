@@ -11,7 +11,7 @@ import createModule from 'soundswallower';
 import { EngineError } from '../../shared/errors.js';
 import { unintelligible } from '../port.js';
 import { type Evidence, judge, type Piece } from './evidence.js';
-import { dictionaryWords, type Grammar, jsgfOf, letterWord, parseGrammar, spokenLetters, transcriptOf } from './grammar.js';
+import { dictionaryWords, type Grammar, isDecoy, jsgfOf, letterWords, parseGrammar, transcriptOf } from './grammar.js';
 import { levelled } from './level.js';
 import { letterSounds, phones } from './sounds.js';
 
@@ -81,10 +81,10 @@ export class GrammarRecogniser {
     if (speech.audio.length > audioSamplesMax) return unheard;
     const sounds = search(this.#soundLoop, speech.audio);
     const words = search(this.#decoder, speech.audio);
-    const evidence = judge(words.pieces, sounds.pieces, speech.isLoud);
+    const evidence = judge(words.pieces, sounds.pieces, speech.isLoud, isDecoy(words.text));
     if (evidence.soundFrames === 0) return silence;
     const heard = transcriptOf(words.text);
-    const rejected = heard === '' || evidence.reason !== undefined;
+    const rejected = evidence.doubt !== undefined;
     return { text: rejected ? unintelligible : heard, confidence: rejected ? 0 : evidence.confidence, rejected, heard, evidence };
   }
 
@@ -145,7 +145,7 @@ function pronunciations(grammar: Grammar, dictionary: string): [string, string][
       );
     }
   }
-  for (const letter of spokenLetters(grammar)) found.set(letterWord(letter), [...letterSounds[letter]!]);
+  for (const [letter, word] of letterWords(grammar)) found.set(word, [...letterSounds[letter]!]);
   return [...found].flatMap(([word, ways]) =>
     ways.map((sounds, way): [string, string] => [way === 0 ? word : `${word}(${way + 1})`, sounds]),
   );
