@@ -24,7 +24,7 @@ import { NoisyLine } from './rig/noisy-line.js';
 import { CallerVoice, noiseAt, officeNoise, type Phrase } from './rig/phrases.js';
 import { recordedNoises } from './rig/recordings.js';
 import { Report } from './rig/report.js';
-import { plainAgent, Stack } from './rig/stack.js';
+import { plainAgent, Stack, stageMs } from './rig/stack.js';
 import { answersFor, interruptions, longAnswerAbout, questionAbout, topicOf } from './rig/texts.js';
 
 const usage = `Measures interruptions of the engine's answers, with SIMULATED providers.`;
@@ -75,7 +75,9 @@ async function run(settings: {
     const beat = new Beat();
     const results: Result[][] = [];
     let first = 0;
-    await stack.simulator?.registerClips(lines.flatMap(({ name, noises }) => noises.map((noise, at) => wordless(`${name} ${at}`, noise))));
+    await stack.simulator?.registerClips(
+      lines.flatMap(({ name, noises }) => noises.map((noise, at) => wordless(`${name} ${at}`, noise))),
+    );
     for (const [index, line] of lines.entries()) {
       const trials = await prepare(stack, voice, first, counts[index]!, seed);
       first += trials.length;
@@ -85,10 +87,9 @@ async function run(settings: {
     const metrics = await stack.metrics();
     for (const [index, line] of lines.entries()) tell(report, line.name, results[index]!, index === 0, counts[index]!);
     report.section('the engine itself');
-    const stage = (name: string, quantile: string): number =>
-      (metrics.get(`parley_stage_seconds{stage="${name}",quantile="${quantile}"}`) ?? Number.NaN) * 1000;
+    const stage = (name: string, quantile: string): number => stageMs(metrics, name, quantile);
     report.fact(
-      `decision_to_last_frame p50 ${stage('decision_to_last_frame', '0.5').toFixed(2)}, p99 ${stage('decision_to_last_frame', '0.99').toFixed(2)} ms; vad_lag p50 ${stage('vad_lag', '0.5').toFixed(1)}, p99 ${stage('vad_lag', '0.99').toFixed(1)} ms; stale frames dropped ${metrics.get('parley_stale_frames_total') ?? 0}`,
+      `decision_to_last_frame p50 ${stage('decision_to_last_frame', '0.5').toFixed(2)}, p99 ${stage('decision_to_last_frame', '0.99').toFixed(2)} ms; vad_lag p50 ${stage('vad_lag', '0.5').toFixed(1)}, p99 ${stage('vad_lag', '0.99').toFixed(1)} ms; stale frames dropped ${metrics.get('parley_frames_stale_total') ?? 0}`,
     );
     report.bar('decision to last frame, the engine’s own figure, p99', stage('decision_to_last_frame', '0.99'), 'at most', 5);
     if (stack.problems.length > 0)
@@ -170,7 +171,8 @@ async function holdAll(stack: Stack, beat: Beat, trials: readonly Trial[], line:
       try {
         // Callers begin at different instants of the 20 ms and of each other's turns.
         await caller.until(caller.nowMs + settleMs + 700 * index);
-        for (const trial of share) if (caller.closed === undefined) held.push(await holdTrial(caller, trial, (said, phrase) => noisy?.said(said, phrase)));
+        for (const trial of share)
+          if (caller.closed === undefined) held.push(await holdTrial(caller, trial, (said, phrase) => noisy?.said(said, phrase)));
       } finally {
         clearTimeout(hangUpTimer);
         await noisy?.stop();

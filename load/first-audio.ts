@@ -107,7 +107,8 @@ async function run(settings: { turns: number; seed: number; json: string | undef
     const parts = turns.flatMap((turn) => partsOf(turn, caller, log, journal, tokenMs) ?? []);
     tell(report, turns, turnCount, parts);
     for (const problem of [...caller.problems, ...stack.complaints].slice(0, 5)) report.note(problem);
-    if (stack.problems.length > 0) report.note(`the engine logged ${stack.problems.length} problems: ${JSON.stringify(stack.problems[0])}`);
+    if (stack.problems.length > 0)
+      report.note(`the engine logged ${stack.problems.length} problems: ${JSON.stringify(stack.problems[0])}`);
     report.lateness(beat.latenessUs.getValueAtPercentile(99) / 1000, beat.latenessUs.maxValue / 1000);
     report.details(parts);
     return report.finish(settings.json);
@@ -119,17 +120,35 @@ async function run(settings: { turns: number; seed: number; json: string | undef
 function tell(report: Report, turns: readonly Turn[], wanted: number, parts: readonly Parts[]): void {
   const heard = turns.flatMap(({ said, reply }) => (reply === undefined ? [] : [{ said, reply }]));
   report.section('end of speech → answer');
-  const received = report.spread('first audio received', heard.map(({ said, reply }) => reply.firstChunkAtMs - said.speechEndMs));
-  const audible = report.spread('first audible at the ear', heard.map(({ said, reply }) => reply.onsetMs! - said.speechEndMs));
+  const received = report.spread(
+    'first audio received',
+    heard.map(({ said, reply }) => reply.firstChunkAtMs - said.speechEndMs),
+  );
+  const audible = report.spread(
+    'first audible at the ear',
+    heard.map(({ said, reply }) => reply.onsetMs! - said.speechEndMs),
+  );
   report.section('of which, until the first frame was handed to the socket');
-  report.spread('endpointing', parts.map(({ endpointingMs }) => endpointingMs));
-  report.spread('providers', parts.map(({ providersMs }) => providersMs));
-  const overhead = report.spread('engine’s own overhead', parts.map(({ overheadMs }) => overheadMs));
+  report.spread(
+    'endpointing',
+    parts.map(({ endpointingMs }) => endpointingMs),
+  );
+  report.spread(
+    'providers',
+    parts.map(({ providersMs }) => providersMs),
+  );
+  const overhead = report.spread(
+    'engine’s own overhead',
+    parts.map(({ overheadMs }) => overheadMs),
+  );
   const names = [...new Set(parts.flatMap(({ steps }) => steps.map(({ name }) => name)))];
   report.section('step by step');
   for (const name of names) {
     const steps = parts.flatMap(({ steps: each }) => each.filter((step) => step.name === name));
-    report.spread(name, steps.map(({ ms }) => ms));
+    report.spread(
+      name,
+      steps.map(({ ms }) => ms),
+    );
   }
   const sorted = [...parts].sort((a, b) => a.totalMs - b.totalMs);
   waterfall(report, 'the median turn', sorted[(sorted.length - 1) >> 1]);
@@ -142,7 +161,15 @@ function tell(report: Report, turns: readonly Turn[], wanted: number, parts: rea
   report.bar('first audible p50', audible.p50, 'at most', 1000);
   report.bar('first audible p95', audible.p95, 'at most', 1500);
   report.bar('engine’s own overhead p99', overhead.p99, 'at most', 20);
-  report.bar('no answer before the end of speech', percentile(heard.map(({ said, reply }) => reply.onsetMs! - said.speechEndMs), 0), 'at least', 0);
+  report.bar(
+    'no answer before the end of speech',
+    percentile(
+      heard.map(({ said, reply }) => reply.onsetMs! - said.speechEndMs),
+      0,
+    ),
+    'at least',
+    0,
+  );
 }
 
 function waterfall(report: Report, title: string, parts: Parts | undefined): void {
@@ -157,13 +184,20 @@ function waterfall(report: Report, title: string, parts: Parts | undefined): voi
   }
 }
 
-function partsOf(turn: Turn, caller: Caller, log: readonly LogLine[], journal: readonly Entry[], tokenMs: number): Parts | undefined {
+function partsOf(
+  turn: Turn,
+  caller: Caller,
+  log: readonly LogLine[],
+  journal: readonly Entry[],
+  tokenMs: number,
+): Parts | undefined {
   const { said, reply, text } = turn;
   if (reply === undefined) return undefined;
   const zero = caller.openedAtMonotonicMs;
   const endAtMs = zero + said.speechEndMs;
   const answered = log.find(
-    ({ event, firstFrame_at_ms: atMs }) => event === 'turn.answered' && Number(atMs) > endAtMs && Number(atMs) < zero + reply.onsetMs! + 1,
+    ({ event, firstFrame_at_ms: atMs }) =>
+      event === 'turn.answered' && Number(atMs) > endAtMs && Number(atMs) < zero + reply.onsetMs! + 1,
   );
   const committed = log.find(({ event, turn: number }) => event === 'turn.committed' && number === answered?.['turn']);
   if (answered === undefined || committed === undefined) return undefined;
@@ -195,8 +229,12 @@ function partsOf(turn: Turn, caller: Caller, log: readonly LogLine[], journal: r
     .filter((entry) => entry.endpoint === 'stt' && done(entry) <= instant('finalAnswered'))
     .sort((a, b) => done(a) - done(b))
     .at(-1);
-  const llm = journal.find(({ endpoint, atMonotonicMs }) => endpoint === 'llm' && atMonotonicMs.received >= instant('llmAsked') - 1);
-  const tts = journal.find(({ endpoint, atMonotonicMs }) => endpoint === 'tts' && atMonotonicMs.received >= instant('firstSegment') - 1);
+  const llm = journal.find(
+    ({ endpoint, atMonotonicMs }) => endpoint === 'llm' && atMonotonicMs.received >= instant('llmAsked') - 1,
+  );
+  const tts = journal.find(
+    ({ endpoint, atMonotonicMs }) => endpoint === 'tts' && atMonotonicMs.received >= instant('firstSegment') - 1,
+  );
   if (stt === undefined || llm === undefined || tts === undefined) return undefined;
   const pauseAtMs = sentAtMs(Number(answered['final_through_ms']));
   const tokenAtMs = segmentTokenAtMs(llm, tts.text ?? '', tokenMs);

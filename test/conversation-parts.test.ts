@@ -146,7 +146,10 @@ test('silence without alignment says nothing of the next piece, and its alignmen
   timeline.addAudio(new Int16Array(1600).fill(4000), undefined, undefined);
   t.equal(timeline.heardChars(7040), 8, 'sound without times is taken for the next piece');
   timeline.addAudio(new Int16Array(8000).fill(4000), times(3, 8), 1);
-  t.same([7040, 9500, 10_300, 14_500].map((sample) => timeline.heardChars(sample)), [2, 5, 5, 8]);
+  t.same(
+    [7040, 9500, 10_300, 14_500].map((sample) => timeline.heardChars(sample)),
+    [2, 5, 5, 8],
+  );
   t.end();
 });
 

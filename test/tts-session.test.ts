@@ -356,6 +356,94 @@ test('a synthesiser that is too slow makes one underrun a hole; one that breaks 
   t.end();
 });
 
+const audioFrom = (from: number, durationMs: number): Int16Array =>
+  Int16Array.from({ length: durationMs * samplesPerMs }, (_, index) => voiceSample(from + index));
+
+test('a synthesiser lost inside a word: the word comes again, and of its first half nothing that was not framed', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('one twothree four.');
+  const { options } = rig.provider.streams[0]!;
+  const times = [0, 1, 2].map((charIndex) => ({ charIndex, startMs: ms(charIndex * 100), durationMs: ms(100) }));
+  options.onChunk({ audio: audioFrom(0, 300), rateHz: hz(rateHz), alignment: times });
+  const half = [4, 5].map((charIndex) => ({ charIndex, startMs: ms((charIndex - 4) * 50), durationMs: ms(50) }));
+  options.onChunk({ audio: audioFrom(300 * samplesPerMs, 100), rateHz: hz(rateHz), alignment: half });
+  rig.run(20);
+  rig.provider.isSlow = false;
+  options.onProblem(new EngineError('broken', 'the socket was lost'));
+  t.equal(rig.provider.streams[1]!.text.trim(), 'twothree four.');
+  rig.run(3000);
+  const heard = rig.sent.flatMap((frame) => [...frame.samples]);
+  t.same(heard, [...audioFrom(0, 300), ...audioFrom(0, 2 * wordMs)], 'every word once and whole');
+  t.match(rig.answer('drained'), { speech: 1, heardChars: undefined });
+  t.end();
+});
+
+test('a piece without alignment that breaks off begins again, or where its length says when some of it is out', (t) => {
+  for (const isOut of [false, true]) {
+    const rig = new Rig();
+    rig.provider.isSlow = true;
+    if (isOut) rig.say('one two three.');
+    else {
+      rig.session.receive({ slot: 0, generation: 1, type: 'speak', speech: 1, isProtected: false });
+      rig.session.receive({ slot: 0, generation: 1, type: 'text', speech: 1, delta: 'one two three.' });
+      rig.session.receive({ slot: 0, generation: 1, type: 'text_end', speech: 1 });
+    }
+    const { options } = rig.provider.streams[0]!;
+    options.onChunk({ audio: audioFrom(0, 200), rateHz: hz(rateHz), pieceIndex: 0 });
+    options.onProblem(new EngineError('broken', 'the answer ended early'));
+    t.equal(rig.provider.streams[1]!.text.trim(), isOut ? 'two three.' : 'one two three.');
+  }
+  t.end();
+});
+
+test('a synthesiser that breaks twice: what there is is heard, and drained says how much', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('one two three four five.');
+  for (const last of ['two', 'three']) {
+    const stream = rig.provider.streams.at(-1)!;
+    const text = stream.text.slice(0, stream.text.indexOf(last) + last.length);
+    rig.provider.speak({ ...stream, text, samples: 0 }, 0);
+    stream.options.onProblem(new EngineError('broken', 'the socket was lost'));
+  }
+  t.equal(rig.provider.streams.length, 2);
+  t.match(rig.answer('tts_problem'), { speech: 1, isHeard: true });
+  rig.run(3000);
+  t.match(rig.answer('drained'), { speech: 1, heardChars: 'one two three'.length });
+  t.notOk(rig.session.isBusy);
+  t.end();
+});
+
+test('a connection lost when all was said is no problem; before the rest of the text came, that is spoken by the next', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('one two.');
+  const stream = rig.provider.streams[0]!;
+  rig.provider.speak(stream, 0);
+  stream.options.onProblem(new EngineError('garbage', 'nonsense at the end'));
+  t.equal(rig.provider.streams.length, 1, 'nothing is asked for');
+  rig.run(2000);
+  t.match(rig.answer('drained'), { speech: 1, heardChars: undefined });
+  t.equal(rig.answer('tts_problem'), undefined);
+
+  const early = new Rig();
+  early.session.receive({ slot: 0, generation: 1, type: 'speak', speech: 1, isProtected: false });
+  early.session.receive({ slot: 0, generation: 1, type: 'text', speech: 1, delta: 'One two three four five six seven. ' });
+  early.session.receive({ slot: 0, generation: 1, type: 'release', speech: 1, epoch: 0, eventId: 10, afterControl: 0 });
+  early.run(1000);
+  early.provider.streams[0]!.options.onProblem(new EngineError('broken', 'the socket was lost'));
+  early.session.receive({ slot: 0, generation: 1, type: 'text', speech: 1, delta: 'Eight nine.' });
+  early.session.receive({ slot: 0, generation: 1, type: 'text_end', speech: 1 });
+  early.run(5000);
+  t.match(
+    early.provider.streams.map((item) => item.text.trim()),
+    ['One two three four five six seven.', 'Eight nine.'],
+  );
+  t.match(early.answer('drained'), { speech: 1, heardChars: undefined });
+  t.end();
+});
+
 test('a synthesiser that never works is a problem, told once', (t) => {
   const rig = new Rig();
   rig.provider.isSlow = true;

@@ -177,11 +177,20 @@ type Upgrades = {
   readonly services: Services;
   readonly server: WebSocketServer;
   readonly sockets: Set<ContextSocket>;
+  /** Connections that the HTTP server has let go of. */
+  readonly upgraded: Set<Duplex>;
 };
 
-function upgrade({ services, server, sockets }: Upgrades, request: IncomingMessage, socket: Duplex, head: Buffer): void {
+function upgrade(
+  { services, server, sockets, upgraded }: Upgrades,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): void {
   // The client may leave while its upgrade is under way; `close` follows.
   socket.on('error', () => undefined);
+  upgraded.add(socket);
+  socket.on('close', () => upgraded.delete(socket));
   const url = new URL(request.url ?? '/', 'http://simulator');
   const [, voiceId, kind] = /^\/v1\/text-to-speech\/([^/]+)\/(multi-stream-input|stream-input)$/.exec(url.pathname) ?? [];
   const draws = services.dealer.deal('tts_connect');
@@ -246,13 +255,14 @@ export async function startProviders(options: ProvidersOptions = {}): Promise<Pr
   const webSockets = new WebSocketServer({ noServer: true, perMessageDeflate: false, maxPayload: messageBytesMax });
   webSockets.on('headers', (headers) => headers.push(`server: ${simulatorName}`));
   const sockets = new Set<ContextSocket>();
-  const upgrades: Upgrades = { services, server: webSockets, sockets };
+  const upgrades: Upgrades = { services, server: webSockets, sockets, upgraded: new Set() };
   server.on('upgrade', (request, socket, head) => upgrade(upgrades, request, socket, head));
 
   const close = async (): Promise<void> => {
     services.schedule.close();
     for (const socket of sockets) socket.stop();
     for (const client of webSockets.clients) client.terminate();
+    for (const socket of upgrades.upgraded) socket.destroy();
     await Promise.all([
       services.voice.close(),
       new Promise<void>((resolve) => {

@@ -130,7 +130,9 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
     interruptionAtMs: notice && zero + notice.atMs,
     staleChunks: stale.filter((event) => event.eventId !== notice!.eventId! + 1).length,
     answeredAfterMs: answer && answer.onsetMs! - said.speechEndMs,
-    log: lines.map((line) => `${(at(line) - onsetAtMs).toFixed(0)} ${line.event} ${line['is'] ?? ''} ${line['reason'] ?? line['hold'] ?? ''}`),
+    log: lines.map(
+      (line) => `${(at(line) - onsetAtMs).toFixed(0)} ${line.event} ${line['is'] ?? ''} ${line['reason'] ?? line['hold'] ?? ''}`,
+    ),
   };
 }
 
@@ -139,7 +141,9 @@ function stillAfter(caller: Caller, reply: HeardReply, fromMs: number): { silent
   const own = caller.ear.runs.filter(({ eventId }) => eventId === reply.eventId);
   const ends = own.map(({ heardSample, count }) => (heardSample + count) / samplesPerMs);
   const endMs = ends.find((ms) => ms >= fromMs) ?? ends.at(-1) ?? fromMs;
-  const frames = caller.events.filter(({ type, eventId, atMs }) => type === 'audio' && eventId === reply.eventId && atMs <= endMs);
+  const frames = caller.events.filter(
+    ({ type, eventId, atMs }) => type === 'audio' && eventId === reply.eventId && atMs <= endMs,
+  );
   return { silentMs: Math.min(endMs, reply.lastAudibleMs!), frameMs: frames.at(-1)?.atMs ?? fromMs };
 }
 

@@ -2,6 +2,7 @@
  * What callers of a rig say: clips made with a voice of the simulator that no agent has, with the time of every word, so that the simulated
  * recogniser understands them; and noise to say them in. Pure but for loading the voice.
  */
+import { fadeOut } from '../../src/audio/fade.js';
 import { resample } from '../../src/audio/resample.js';
 import { inputRateHz, ms, samplesIn } from '../../src/shared/units.js';
 import { type Clip, clipOf } from '../clip.js';
@@ -17,6 +18,7 @@ const speechLevelDb = -26;
 /** Babble is made of so many talkers. */
 const talkers = 8;
 const noiseSeconds = 20;
+const gruntFadeMs = 20;
 
 export type Phrase = { readonly text: string; readonly clip: Clip; readonly registration: ClipRegistration };
 
@@ -38,6 +40,14 @@ export class CallerVoice {
     const words = speech.words.map(({ word, startMs, endMs }): [number, number, string] => [startMs, endMs, word]);
     const pcmBase64 = Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength).toString('base64');
     return { text, clip: clipOf(text, samples), registration: { id, rateHz: inputRateHz, pcmBase64, words } };
+  }
+
+  /** A sound of the voice that is no word: the beginning of "um", `durationMs` long, which the recogniser is not told of. */
+  grunt(durationMs: number): Clip {
+    const sound = resample(this.voice.speak('umm', callerStyle).audio, voiceRateHz, inputRateHz);
+    const samples = atLevel(sound.slice(0, samplesIn(ms(durationMs), inputRateHz)), speechLevelDb);
+    fadeOut(samples, samplesIn(ms(gruntFadeMs), inputRateHz));
+    return clipOf(`grunt of ${durationMs} ms`, samples);
   }
 
   /** Many people at once, nobody to be understood: 20 s that can be repeated. */

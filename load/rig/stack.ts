@@ -164,6 +164,17 @@ export class Stack {
   }
 }
 
+/** A percentile of a stage in ms: of the thread where it is worst, when several measure it. NaN when none did. */
+export function stageMs(metrics: ReadonlyMap<string, number>, stage: string, quantile: string): number {
+  let worst = Number.NaN;
+  for (const [name, seconds] of metrics) {
+    const isIt =
+      name.startsWith('parley_stage_seconds{') && name.includes(`stage="${stage}"`) && name.includes(`quantile="${quantile}"`);
+    if (isIt && !(worst >= seconds * 1000)) worst = seconds * 1000;
+  }
+  return worst;
+}
+
 /** Figures of Prometheus text: `name{labels}` → value. */
 export function parseMetrics(text: string): Map<string, number> {
   const figures = new Map<string, number>();

@@ -448,7 +448,9 @@ export class Session {
   #generate(action: Extract<Action, { type: 'generate' }>, profile: Profile): void {
     const { speech, isSpeculative } = action;
     const reply = this.#newReply(speech);
-    this.#timesOfSpeech.set(speech, this.#times);
+    // A reply that is asked for after its turn's commit keeps that turn's instants.
+    const times = this.#timesOfSpeech.get(speech) ?? this.#times;
+    this.#timesOfSpeech.set(speech, times);
     if (!isSpeculative) this.#goLive(reply);
     const request = {
       messages: this.#history.messages(profile.prompt, action.text, isSpeculative ? action.isMerged : true),
@@ -466,7 +468,7 @@ export class Session {
       onEnd: () => this.#replyDone(reply),
       onError: (error) => this.#replyFailed(reply, error),
     });
-    this.#times.mark('llmAsked', reply.askedAtMs);
+    times.mark('llmAsked', reply.askedAtMs);
   }
 
   #newReply(speech: number): Reply {
@@ -610,6 +612,7 @@ export class Session {
     this.#times.dueAtMs = this.#instantOf(toSamples(action.t0Ms)) + action.delayMs;
     if (!action.isTyped && action.text !== '')
       this.#send({ type: 'user_transcript', text: action.text, eventId: this.#turnEvent() });
+    if (!action.isAdopted && action.speech > 0) this.#timesOfSpeech.set(action.speech, this.#times);
     this.#closeTurn(action.turn);
     if (action.isMerged) this.#history.replaceUser(action.mergedText);
     else this.#history.addUser(action.mergedText);
