@@ -15,7 +15,7 @@ import { Caller, type Said } from './caller.js';
 import type { Clip } from './clip.js';
 import { cough } from './cough.js';
 import type { HeardReply } from './ear.js';
-import type { Entry } from './providers/journal.js';
+import type { Entry, LlmRequest } from './providers/journal.js';
 import { randomOf } from './providers/seeded.js';
 import { type CoughOutcome, coughOutcome } from './rig/coughs.js';
 import { readFlags } from './rig/flags.js';
@@ -23,7 +23,7 @@ import { spokenAs } from './rig/interruptions.js';
 import { CallerVoice, type Phrase } from './rig/phrases.js';
 import { Report } from './rig/report.js';
 import { gapsAndRepeats, heardUntil, Reference } from './rig/source.js';
-import { plainAgent, Stack } from './rig/stack.js';
+import { messagesOf, plainAgent, Stack } from './rig/stack.js';
 import { answersFor, longAnswerAbout, questionAbout, topicOf } from './rig/texts.js';
 
 const usage = `Measures how the engine survives coughs over its answers, with SIMULATED providers.`;
@@ -56,8 +56,6 @@ type Call = {
   readonly caller: Caller;
   readonly reply: HeardReply | undefined;
   readonly coughs: readonly Said[];
-  /** Replies of which anything was audible. */
-  readonly replies: number;
 };
 type Judged = {
   readonly call: Call;
@@ -118,14 +116,12 @@ async function run(settings: {
     };
     await Promise.all(Array.from({ length: callers }, (_, index) => worker(index)));
     const journal = await stack.simulator!.journal();
+    const requests = await stack.simulator!.llmRequests();
     const judged = calls.map((call) => judge(call, journal, stack, voice, seed));
     for (const { clip, count } of kinds) {
-      tell(
-        report,
-        clip.name,
-        judged.filter(({ call }) => call.plan.clip === clip),
-        count,
-      );
+      const those = judged.filter(({ call }) => call.plan.clip === clip);
+      const extra = requests.filter((request) => those.some(({ call }) => isAboutNothing(request, call.plan)));
+      tell(report, clip.name, those, count, extra.length);
     }
     for (const complaint of stack.complaints.slice(0, 3)) report.note(`the engine wrote: ${complaint}`);
     if (stack.problems.length > 0)
@@ -159,7 +155,8 @@ function judge(call: Call, journal: readonly Entry[], stack: Stack, voice: Calle
   if (reply === undefined) return { call, missing: 0, unknown: 0, heardToEnd: false, coughs: [] };
   const spoken = spokenAs(longAnswerAbout(plan.topic, seed), journal, voice.voice);
   const reference = new Reference(spoken.audio);
-  const played = caller.ear.runs.filter(({ eventId }) => eventId === reply.eventId);
+  // An interruption that is taken back goes on as another reply, from the same audio.
+  const played = caller.ear.runs.filter(({ eventId }) => caller.ear.replies.get(eventId)?.onsetMs !== undefined);
   const heard = reference.find(caller.heardLane(), played);
   const log = stack.logOf(caller.conversationId);
   return {
@@ -177,18 +174,29 @@ async function hold(stack: Stack, beat: Beat, plan: Plan): Promise<Call> {
   try {
     const asked = caller.say(plan.question.clip, caller.nowMs + settleMs);
     const reply = await caller.onset(asked.speechStartMs, asked.speechEndMs - caller.nowMs + answerWaitMs);
-    if (reply === undefined) return { plan, caller, reply, coughs: [], replies: 0 };
+    if (reply === undefined) return { plan, caller, reply, coughs: [] };
     const coughs = plan.offsetsMs.map((offsetMs) => caller.say(plan.clip, reply.onsetMs! + offsetMs));
     await caller.until(coughs.at(-1)?.speechEndMs ?? 0);
-    await caller.endOf(reply, quietMs, replyMaxMs);
-    const replies = [...caller.ear.replies.values()].filter(({ onsetMs }) => onsetMs !== undefined).length;
-    return { plan, caller, reply, coughs, replies };
+    await caller.waitFor(() => (isQuiet(caller) ? true : undefined), replyMaxMs);
+    return { plan, caller, reply, coughs };
   } finally {
     await caller.hangUp();
   }
 }
 
-function tell(report: Report, name: string, judged: readonly Judged[], wanted: number): void {
+/** A request in the call of `plan` whose last words are not its question. */
+function isAboutNothing(request: LlmRequest, plan: Plan): boolean {
+  const users = messagesOf(request).filter(({ role }) => role === 'user');
+  return users.some(({ content }) => content.includes(plan.topic)) && users.at(-1)?.content.includes(plan.topic) === false;
+}
+
+/** Nothing has been audible for a while. */
+function isQuiet(caller: Caller): boolean {
+  const lasts = [...caller.ear.replies.values()].map(({ lastAudibleMs }) => lastAudibleMs ?? 0);
+  return caller.nowMs - Math.max(...lasts) >= quietMs && caller.ear.queuedMs === 0;
+}
+
+function tell(report: Report, name: string, judged: readonly Judged[], wanted: number, requests: number): void {
   const sounds = judged.flatMap(({ coughs }) => coughs);
   const held = sounds.filter(({ isHeld }) => isHeld);
   const paused = sounds.filter(({ holeMs }) => holeMs > 0);
@@ -230,15 +238,11 @@ function tell(report: Report, name: string, judged: readonly Judged[], wanted: n
   const goneOn = judged.filter(({ heardToEnd }) => heardToEnd).flatMap(({ coughs }) => coughs);
   const wrongRewinds = held.filter(({ holeMs, repeatedMs }) => holeMs <= holeWithoutRewindMs && repeatedMs > 0);
   const missing = judged.reduce((sum, each) => sum + each.missing, 0);
-  const extra = judged.reduce((sum, { call }) => sum + Math.max(0, call.replies - 1), 0);
+  const takenBack = sounds.filter(({ isInterrupted }) => isInterrupted).length;
   const problems = judged.flatMap(({ call }) => call.caller.problems);
-  report.bar(
-    `${name}: the answer went on to its end`,
-    goneOn.filter(({ isInterrupted }) => !isInterrupted).length,
-    'at least',
-    wanted,
-    'times',
-  );
+  report.bar(`${name}: the answer went on to its end`, goneOn.length, 'at least', wanted, 'times');
+  if (name === 'cough') report.bar(`${name}: told as an interruption`, takenBack, 'at most', 0, 'times');
+  else report.fact(`told as an interruption, which was taken back: ${takenBack}`);
   report.bar(`${name}: never heard, of all answers`, missing, 'at most', 0, 'samples');
   report.bar(`${name}: never heard, most at once`, skips.max, 'at most', 0);
   report.bar(`${name}: heard twice, most at once`, held.length === 0 ? 0 : repeats.max, 'at most', rewindMaxMs);
@@ -250,7 +254,13 @@ function tell(report: Report, name: string, judged: readonly Judged[], wanted: n
     'times',
   );
   if (paused.length > 0) report.bar(`${name}: its end to the answer going on, p50`, resumed.p50, 'at most', resumeMaxMs);
-  report.bar(`${name}: replies to it, protocol problems`, extra + problems.length, 'at most', 0, 'times');
+  report.bar(
+    `${name}: requests to the model because of it, protocol problems`,
+    requests + problems.length,
+    'at most',
+    0,
+    'times',
+  );
   for (const problem of problems.slice(0, 3)) report.note(problem);
 }
 

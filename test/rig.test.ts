@@ -6,7 +6,7 @@ import { spokenAs } from '../load/rig/interruptions.js';
 import { CallerVoice, firstVoicedSample, noiseAt, officeNoise } from '../load/rig/phrases.js';
 import { holds, percentile, Report, slopeOf, spreadOf } from '../load/rig/report.js';
 import { gapsAndRepeats, heardUntil, Reference } from '../load/rig/source.js';
-import { parseMetrics } from '../load/rig/stack.js';
+import { parseMetrics, stageAt, stageRows } from '../load/rig/stack.js';
 import { interruptions, longAnswerAbout, plainWords, questionAbout, topicOf, topicsMax } from '../load/rig/texts.js';
 import { fadeIn } from '../src/audio/fade.js';
 import { echoRatio } from '../src/turn/words.js';
@@ -175,6 +175,20 @@ test('a report passes, fails, or does not count', (t) => {
 
 test('metrics as the engine writes them', (t) => {
   const figures = parseMetrics('# TYPE a counter\na 3\nb{stage="x",quantile="0.5"} 0.012\n\n');
+  const stages = parseMetrics(
+    ['main', 'tts']
+      .map((thread, at) => `parley_stage_seconds{stage="loop",thread="${thread}",quantile="0.99"} 0.00${at + 1}`)
+      .join('\n'),
+  );
+  t.same(
+    stageRows(stages, 'loop').map(({ thread, at }) => [thread, at.get('0.99')]),
+    [
+      ['main', 1],
+      ['tts', 2],
+    ],
+  );
+  t.equal(stageAt(stages, 'loop', '0.99'), 2);
+  t.ok(Number.isNaN(stageAt(stages, 'other', '0.99')));
   t.same(
     [...figures],
     [

@@ -7,6 +7,7 @@ import type { FromConversation, ToConversation } from '../src/conversation/links
 import { Session } from '../src/conversation/session.js';
 import { createLlm } from '../src/llm/create.js';
 import { nowMs } from '../src/shared/clock.js';
+import { problemOf } from '../src/shared/errors.js';
 import { guarded } from '../src/shared/guard.js';
 import type { FromStt, FromTts, FromVad, MetricsAsk } from '../src/shared/links.js';
 import { Board, Slot } from '../src/shared/slots.js';
@@ -102,5 +103,10 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   void llm.close().finally(() => {
     for (const port of [main, vad, stt, tts, start.control]) port.close();
   });
+});
+// Not waited for: a provider that is away at start may be back at the first call, and says then what is wrong.
+llm.warm().catch((error: unknown) => {
+  recorder.count('parley_errors_total', `stage="llm",error_type="${problemOf(error).kind}"`);
+  log('llm.problem', { kind: problemOf(error).kind, message: problemOf(error).message });
 });
 start.control.postMessage({ type: 'ready', says: [`language model: ${llm.name}`] });

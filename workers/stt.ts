@@ -87,8 +87,12 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   });
 });
 
+const warmth = provider.warm({ language: 'en', keywords: [], grammar: start.warmGrammar });
 try {
-  await provider.warm({ language: 'en', keywords: [], grammar: start.warmGrammar });
+  // A provider in the cloud that is away at start may be back at the first call, and says then what is wrong.
+  if (start.stt.provider === 'embedded') await warmth;
+  else
+    warmth.catch((error: unknown) => recorder.count('parley_errors_total', `stage="stt",error_type="${problemOf(error).kind}"`));
   start.control.postMessage({ type: 'ready', says: [`recognition: ${provider.name}`] });
 } catch (error) {
   start.control.postMessage({ type: 'failed', problem: problemOf(error) });

@@ -17,7 +17,7 @@ export type CoughOutcome = {
   readonly isInterrupted: boolean;
   /** How long nothing was played, 0 when the sound went on without a break. */
   readonly holeMs: number;
-  /** From the cough's last sample to the first sample after the hole. */
+  /** From the cough's last sample to the first sample after the (longest) hole. */
   readonly resumedAfterMs: number | undefined;
   /** Of the answer, at this break: heard twice, and never heard. */
   readonly repeatedMs: number;
@@ -26,30 +26,26 @@ export type CoughOutcome = {
 };
 
 /** What `cough` did to an answer, of which `heard` says when which sample was heard. */
-export function coughOutcome(
-  caller: Caller,
-  cough: Said,
-  ordinal: number,
-  heard: Heard,
-  log: readonly LogLine[],
-): CoughOutcome {
+export function coughOutcome(caller: Caller, cough: Said, ordinal: number, heard: Heard, log: readonly LogLine[]): CoughOutcome {
   const zero = caller.openedAtMonotonicMs;
   const [fromMs, untilMs] = [cough.speechStartMs - 50, cough.speechEndMs + effectMs];
   const near = log.filter((line) => at(line) - zero >= fromMs && at(line) - zero <= untilMs);
   const hold = near.find(({ event }) => event === 'turn.hold');
   const verdict = near.find(({ event }) => event === 'turn.verdict');
-  let [holeMs, repeatedMs, skippedMs] = [0, 0, 0];
+  let [holeMs, longestMs, repeatedMs, skippedMs] = [0, 0, 0, 0];
   let resumedAfterMs: number | undefined;
   for (const [index, run] of heard.runs.entries()) {
     const next = heard.runs[index + 1];
     const endSample = run.heardSample + run.count;
     const endMs = endSample / samplesPerMs;
     if (next === undefined || endMs < fromMs || endMs > untilMs) continue;
-    holeMs += (next.heardSample - endSample) / samplesPerMs;
+    const breakMs = (next.heardSample - endSample) / samplesPerMs;
+    holeMs += breakMs;
+    if (breakMs >= longestMs) resumedAfterMs = next.heardSample / samplesPerMs - cough.speechEndMs;
+    longestMs = Math.max(longestMs, breakMs);
     const jump = next.sourceSample - (run.sourceSample + run.count);
     if (jump < 0) repeatedMs -= jump / samplesPerMs;
     else skippedMs += jump / samplesPerMs;
-    resumedAfterMs = next.heardSample / samplesPerMs - cough.speechEndMs;
   }
   const isInterrupted = caller.events.some(({ type, atMs }) => type === 'interruption' && atMs >= fromMs && atMs <= untilMs);
   return {

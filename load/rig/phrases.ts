@@ -42,9 +42,9 @@ export class CallerVoice {
     return { text, clip: clipOf(text, samples), registration: { id, rateHz: inputRateHz, pcmBase64, words } };
   }
 
-  /** A sound of the voice that is no word: the beginning of "um", `durationMs` long, which the recogniser is not told of. */
+  /** A sound of the voice that is no word: the beginning of a long vowel, up to 500 ms, which the recogniser is not told of. */
   grunt(durationMs: number): Clip {
-    const sound = resample(this.voice.speak('umm', callerStyle).audio, voiceRateHz, inputRateHz);
+    const sound = resample(this.voice.speak('our', { ...callerStyle, speed: 0.7 }).audio, voiceRateHz, inputRateHz);
     const samples = atLevel(sound.slice(0, samplesIn(ms(durationMs), inputRateHz)), speechLevelDb);
     fadeOut(samples, samplesIn(ms(gruntFadeMs), inputRateHz));
     return clipOf(`grunt of ${durationMs} ms`, samples);

@@ -46,6 +46,11 @@ export class GroqLlm implements LlmProvider {
     this.#options = options;
   }
 
+  async warm(): Promise<void> {
+    const response = await this.#client.models.list().asResponse();
+    await response.arrayBuffer();
+  }
+
   stream(request: LlmRequest): AsyncIterable<LlmDelta> {
     const model = request.model === '' ? (this.#options.model ?? defaultModel) : request.model;
     const thinking = thinkingOf(model);

@@ -56,6 +56,11 @@ export class OpenAiLlm implements LlmProvider {
     this.tokenLimitField = options.tokenLimitField ?? tokenLimitFieldOf(options.baseUrl);
   }
 
+  async warm(): Promise<void> {
+    const response = await this.#client.models.list().asResponse();
+    await response.arrayBuffer();
+  }
+
   stream(request: LlmRequest): AsyncIterable<LlmDelta> {
     const body = this.#body(request);
     return streamChat(async (signal) => await this.#client.chat.completions.create(body, { signal }).asResponse(), {

@@ -41,6 +41,8 @@ export type LlmDelta =
  */
 export interface LlmProvider {
   readonly name: string;
+  /** Opens the connection that the first request would otherwise wait for. Throws `EngineError` or what the SDK throws. */
+  warm(): Promise<void>;
   stream(request: LlmRequest): AsyncIterable<LlmDelta>;
   close(): Promise<void>;
 }

@@ -6,8 +6,7 @@ export const defaultAgent = {
   name: 'Parley',
   conversation_config: {
     agent: {
-      first_message:
-        'Hello, this is Parley. Say some digits, ask what seven plus five is, ask for the time, or ask for a story. Say help to hear more.',
+      first_message: 'Hello, this is Parley. Say a few digits, or ask me for the time, a sum or a story. Say help to hear more.',
       language: 'en',
       prompt: {
         prompt: [

@@ -43,7 +43,7 @@ export const gateDefaults: GateSettings = {
   sureAboveFloorDb: 10,
   startAboveFloorDb: 6,
   speechAboveFloorDb: 3,
-  dipHops: 3,
+  dipHops: 2,
   softPauseHops: 6,
   faintHopsMax: 31,
   continuousGapHops: 1,

@@ -45,6 +45,9 @@ export class EmbeddedResponder implements LlmProvider {
     yield { type: 'end', finish: answer.endsCall ? 'tool_calls' : 'stop' };
   }
 
+  /** Nothing to connect to. */
+  async warm(): Promise<void> {}
+
   async close(): Promise<void> {
     this.#grammars.clear();
   }

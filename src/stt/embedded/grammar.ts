@@ -164,13 +164,22 @@ function problem(path: readonly string[], value: unknown, rule: string): EngineE
   return new EngineError('config', `grammar: ${path.join('.') || '(root)'}: ${shown}: ${rule}`);
 }
 
-/** How letters are called in the recogniser's text, so that they are not taken for the article or the pronoun. */
+/**
+ * Names of words in the recogniser that are more than the word: letters, so that they are not taken for the article or the pronoun; letters that
+ * are not listened for; and words with sounds of the author's own. Words of a grammar have no underscore.
+ */
 const letterPrefix = 'letter_';
 const decoyPrefix = 'other_';
+const ownPrefix = 'own';
 
 /** The recogniser's words as a transcript. */
 export function transcriptOf(recognised: string): string {
-  return recognised.trim().replaceAll(letterPrefix, '');
+  return recognised.trim().replace(/(?:letter|own\d+)_/g, '');
+}
+
+/** A word whose sounds differ from the dictionary's, as set `index` of such sounds has them. */
+export function ownWord(word: string, index: number): string {
+  return `${ownPrefix}${index}_${word}`;
 }
 
 /** Whether the recogniser's words are a letter that the agent does not listen for. */
@@ -223,38 +232,41 @@ const longNumberWeight = '0.000000000000000001';
 /** The same for decoys. More would catch more letters and lose more digits. */
 const decoyWeight = '0.000000000001';
 
-/** The grammar in the Java Speech Grammar Format. */
-export function jsgfOf(grammar: Grammar): string {
+/** The grammar in the Java Speech Grammar Format. `nameOf`: what the recogniser calls a word. */
+export function jsgfOf(grammar: Grammar, nameOf: (word: string) => string = (word) => word): string {
   const intents = grammar.intents.filter((intent) => intent.spoken.length > 0);
   if (intents.length === 0) throw problem(['intents'], [], 'at least one of them has a phrase to listen for');
-  const alternatives = intents.map((intent) => `/${intent.weight.toFixed(30)}/ (${intent.spoken.map(jsgfPhrase).join(' | ')})`);
+  const alternatives = intents.map(
+    (intent) => `/${intent.weight.toFixed(30)}/ (${intent.spoken.map((phrase) => jsgfPhrase(phrase, nameOf)).join(' | ')})`,
+  );
+  const anyOf = (words: readonly string[]): string => words.map(nameOf).join(' | ');
   const decoys = [...letterWords(grammar).values()].filter(isDecoy);
   if (decoys.length > 0) alternatives.push(`/${decoyWeight}/ (${decoys.join(' | ')})`);
   return [
     '#JSGF V1.0;',
     'grammar agent;',
     `public <said> = ${alternatives.join('\n  | ')};`,
-    `<digit> = ${digitWords.join(' | ')};`,
-    `<digit_or_oh> = ${[...digitWords, 'oh'].join(' | ')};`,
-    `<one_to_nine> = ${digitWords.slice(1).join(' | ')};`,
-    `<ten_to_ninety_nine> = ${teenWords.join(' | ')} | (${tensWords.join(' | ')}) [<one_to_nine>];`,
-    '<hundreds> = (<one_to_nine> | a) hundred [[and] (<one_to_nine> | <ten_to_ninety_nine>)];',
-    ...usedSlots(grammar).map(([name, slot]) => `<slot_${name}> = ${jsgfSlot(slot, grammar.choices[name] ?? [])};`),
+    `<digit> = ${anyOf(digitWords)};`,
+    `<digit_or_oh> = ${anyOf([...digitWords, 'oh'])};`,
+    `<one_to_nine> = ${anyOf(digitWords.slice(1))};`,
+    `<ten_to_ninety_nine> = ${anyOf(teenWords)} | (${anyOf(tensWords)}) [<one_to_nine>];`,
+    `<hundreds> = (<one_to_nine> | ${nameOf('a')}) ${nameOf('hundred')} [[${nameOf('and')}] (<one_to_nine> | <ten_to_ninety_nine>)];`,
+    ...usedSlots(grammar).map(([name, slot]) => `<slot_${name}> = ${jsgfSlot(slot, grammar.choices[name] ?? [], nameOf)};`),
     '',
   ].join('\n');
 }
 
-function jsgfPhrase(phrase: Phrase): string {
-  if (phrase.type === 'word') return phrase.word;
+function jsgfPhrase(phrase: Phrase, nameOf: (word: string) => string): string {
+  if (phrase.type === 'word') return nameOf(phrase.word);
   if (phrase.type === 'slot') return `<slot_${phrase.name}>`;
-  if (phrase.type === 'sequence') return phrase.parts.map(jsgfPhrase).join(' ');
+  if (phrase.type === 'sequence') return phrase.parts.map((part) => jsgfPhrase(part, nameOf)).join(' ');
   const some = phrase.options.filter((option) => option.type !== 'sequence' || option.parts.length > 0);
-  const text = some.map(jsgfPhrase).join(' | ');
+  const text = some.map((option) => jsgfPhrase(option, nameOf)).join(' | ');
   return some.length < phrase.options.length ? `[${text}]` : `(${text})`;
 }
 
-function jsgfSlot(slot: Slot, choices: readonly { phrase: Phrase }[]): string {
-  if (slot.type === 'choice') return choices.map(({ phrase }) => jsgfPhrase(phrase)).join(' | ');
+function jsgfSlot(slot: Slot, choices: readonly { phrase: Phrase }[], nameOf: (word: string) => string): string {
+  if (slot.type === 'choice') return choices.map(({ phrase }) => jsgfPhrase(phrase, nameOf)).join(' | ');
   if (slot.type === 'number') {
     const longer = [...(slot.max > 9 ? ['<ten_to_ninety_nine>'] : []), ...(slot.max > 99 ? ['<hundreds>'] : [])];
     return `/1/ <digit>${longer.map((rule) => ` | /${longNumberWeight}/ ${rule}`).join('')}`;
