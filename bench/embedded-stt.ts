@@ -1,6 +1,7 @@
 /**
  * How well the embedded recogniser hears: right words for speech in the demo agent's grammar, rejection for everything else, and the time it
- * takes. Run as `node dist/bench/embedded-stt.js [folder]`; the folder holds `manifest.json` and recordings (default: ../shared/audio).
+ * takes. Run as `node dist/bench/embedded-stt.js [folder]`; the folder holds `manifest.json` and recordings (default: ../shared/audio). `--verbose`
+ * lists what was misheard; `--json` is accepted for `main.ts` and not used.
  *
  * Each recording goes through the pool as a caller's turn would, between stretches of silence or of faint noise. Without recordings only
  * sentences of the embedded voice are heard. Not measured: the speech gate, the network, microphones.
@@ -8,6 +9,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { parseArgs } from 'node:util';
 import { readFlac } from '../src/audio/flac.js';
 import { monoOf } from '../src/audio/recording.js';
 import { resample } from '../src/audio/resample.js';
@@ -135,7 +137,11 @@ function surrounded(audio: Int16Array, { headMs, tailMs, noiseRms }: (typeof sur
   return out;
 }
 
-const folder = process.argv[2] ?? '../shared/audio';
+const { values: options, positionals } = parseArgs({
+  options: { verbose: { type: 'boolean', default: false }, json: { type: 'string' } },
+  allowPositionals: true,
+});
+const folder = positionals[0] ?? '../shared/audio';
 const hasRecordings = existsSync(join(folder, 'manifest.json'));
 if (!hasRecordings) console.log(`no recordings in ${folder}: only the embedded voice is heard`);
 const clips = [...(hasRecordings ? await recordedClips(folder) : []), ...(await spokenClips())];
@@ -146,7 +152,6 @@ const startedAt = performance.now();
 await transcriber.warm(settings);
 console.log(`ready after ${(performance.now() - startedAt).toFixed(0)} ms, thread and model\n`);
 
-const verbose = process.argv.includes('--verbose');
 for (const surrounding of surroundings) {
   const scores = new Map<string, Score>();
   let busyMs = 0;
@@ -158,7 +163,7 @@ for (const surrounding of surroundings) {
     busyMs += performance.now() - before;
     audioMs += audio.length / 16;
     const isRejected = text === unintelligible || text === '';
-    if (verbose && (clip.words === undefined ? !isRejected : text !== clip.words))
+    if (options.verbose && (clip.words === undefined ? !isRejected : text !== clip.words))
       console.log(`${clip.name}: ${clip.words ?? '-'} > ${text}`);
     for (const name of [
       `${clip.set}, half ${clip.half}`,

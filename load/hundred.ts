@@ -8,6 +8,7 @@
 import { Beat } from './beat.js';
 import { Caller, type Said } from './caller.js';
 import { cough } from './cough.js';
+import type { HeardReply } from './ear.js';
 import { randomOf } from './providers/seeded.js';
 import { readFlags } from './rig/flags.js';
 import { type Held, holdTrial, type Outcome, outcomeOf, type Trial, truthOf } from './rig/interruptions.js';
@@ -34,7 +35,8 @@ const quietMs = 1000;
 const heardOutMs = 6000;
 const settleMs = 800;
 
-type Turn = { readonly said: Said; readonly firstAudioMs: number | undefined };
+/** From the end of speech; undefined when no answer came. */
+type Turn = { readonly said: Said; readonly receivedMs: number | undefined; readonly audibleMs: number | undefined };
 type Gathered = { readonly held: Held[]; readonly turns: Turn[]; coughs: number; coughsSurvived: number };
 type Sample = { readonly atMs: number; readonly engine: Cost; readonly simulator: Cost; readonly callers: Cost };
 
@@ -76,6 +78,7 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
           const caller = await Caller.connect({ url: stack.url, beat });
           callers.push(caller);
           await converse(caller, trials, randomOf(seed, 'caller', index), startMs + seconds * 1000 - beat.nowMs, clip, gathered);
+          if (caller.closed !== undefined) failures.push(`the engine closed: ${caller.closed.code} ${caller.closed.reason}`);
           await caller.hangUp();
         } catch (error) {
           failures.push(error instanceof Error ? error.message : String(error));
@@ -162,12 +165,12 @@ async function converse(
     if (mood < 0.5) {
       const held = await holdTrial(caller, trial);
       gathered.held.push(held);
-      note(gathered, held.asked, held.reply?.onsetMs);
+      note(gathered, held.asked, held.reply);
       continue;
     }
     const asked = caller.say(trial.question.clip, caller.nowMs + 300);
     const reply = await caller.onset(asked.speechEndMs - quietMs, asked.speechEndMs - caller.nowMs + answerWaitMs);
-    note(gathered, asked, reply?.onsetMs);
+    note(gathered, asked, reply);
     if (reply === undefined) continue;
     if (mood < 0.75) {
       const coughed = caller.say(coughClip, reply.onsetMs! + coughAtMs);
@@ -185,8 +188,9 @@ async function converse(
   }
 }
 
-function note(gathered: Gathered, said: Said, onsetMs: number | undefined): void {
-  gathered.turns.push({ said, firstAudioMs: onsetMs === undefined ? undefined : onsetMs - said.speechEndMs });
+function note(gathered: Gathered, said: Said, reply: HeardReply | undefined): void {
+  const after = (atMs: number | undefined): number | undefined => (atMs === undefined ? undefined : atMs - said.speechEndMs);
+  gathered.turns.push({ said, receivedMs: after(reply?.firstChunkAtMs), audibleMs: after(reply?.onsetMs) });
 }
 
 function tellInterruptions(report: Report, outcomes: readonly Outcome[]): void {
@@ -226,21 +230,38 @@ function tellInterruptions(report: Report, outcomes: readonly Outcome[]): void {
 
 function tellTurns(report: Report, { turns, coughs, coughsSurvived }: Gathered): void {
   report.section('answers');
+  const received = report.spread(
+    'end of speech → first audio received',
+    turns.flatMap(({ receivedMs }) => receivedMs ?? []),
+  );
   report.spread(
     'end of speech → audible',
-    turns.flatMap(({ firstAudioMs }) => firstAudioMs ?? []),
+    turns.flatMap(({ audibleMs }) => audibleMs ?? []),
   );
-  const missed = turns.filter(({ firstAudioMs }) => firstAudioMs === undefined).length;
-  report.fact(
-    `${turns.length} questions, ${missed} without an answer; ${coughsSurvived} of ${coughs} answers went on after a cough`,
-  );
+  const missed = turns.filter(({ audibleMs }) => audibleMs === undefined).length;
+  report.fact(`${turns.length} questions; ${coughsSurvived} of ${coughs} answers went on after a cough`);
+  report.bar('questions without an answer', missed, 'at most', 0, '');
+  report.bar('first audio received p50', received.p50, 'at most', 1000);
+  report.bar('first audio received p95', received.p95, 'at most', 1500);
 }
 
 function tellEngine(report: Report, metrics: ReadonlyMap<string, number>): void {
   report.section('the engine itself');
-  for (const stage of ['vad_lag', 'vad_pass', 'pacing_jitter', 'decision_to_last_frame', 'engine_overhead', 'loop_delay']) {
+  for (const stage of [
+    'vad_lag',
+    'vad_pass',
+    'pacing_jitter',
+    'decision_to_last_frame',
+    'engine_overhead',
+    'loop_delay',
+    'client_round_trip',
+  ]) {
     const at = (quantile: string): string => stageMs(metrics, stage, quantile).toFixed(2);
     report.fact(`${stage.padEnd(24)} p50 ${at('0.5')}, p95 ${at('0.95')}, p99 ${at('0.99')} ms (worst thread)`);
+  }
+  for (const [name, value] of metrics) {
+    if (/^parley_(?:errors|refused|timeline_disorder|input_overrun_samples|output_ring_full)_total/.test(name) && value > 0)
+      report.fact(`${name} ${value}`);
   }
   report.bar('pacer underruns', metrics.get('parley_pacer_underruns_total') ?? Number.NaN, 'at most', 0, '');
 }

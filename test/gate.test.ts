@@ -104,7 +104,7 @@ test('hysteresis, dip and soft pause', (t) => {
   t.same(typesOf(pause), ['speech_dip', 'speech_end']);
   t.same(pause[0]?.event, {
     type: 'speech_dip',
-    atSample: 14 * hopSamples,
+    atSample: 13 * hopSamples,
     lastSpeechSample: 11 * hopSamples,
     speechMs: pause[1]?.event.type === 'speech_end' ? pause[1].event.speechMs : 0,
   });

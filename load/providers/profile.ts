@@ -11,7 +11,7 @@ export type Quantiles = { readonly p50Ms: number; readonly p95Ms: number };
 
 export type Profile = {
   readonly name: string;
-  /** From the whole request received to the first byte of the answer, when the audio ends in a pause. */
+  /** As a client sees it, network included: whole request sent to first byte of the answer, when the audio ends in a pause. */
   readonly sttFinal: Quantiles;
   /** The same, when a word still sounds at the end of the audio. */
   readonly sttPartial: Quantiles;
@@ -21,7 +21,7 @@ export type Profile = {
   readonly ttsFirstByte: Quantiles;
   /** Seconds of audio made in a second; 0 = all at once. */
   readonly ttsRealTimeRatio: number;
-  /** One way, normal, cut at three deviations; added to both directions. */
+  /** One way, normal, cut at three deviations; a part of the figures above, in both directions. */
   readonly linkMs: number;
   readonly linkDeviationMs: number;
   /** Share of requests that stall once for `stallMs`. */
@@ -88,7 +88,7 @@ export type Draws = {
   readonly ordinal: number;
   readonly uplinkMs: number;
   readonly downlinkMs: number;
-  /** A draw from `quantiles`, for this request. */
+  /** A draw from `quantiles` for this request, less its time on the network. */
   readonly durationMs: (quantiles: Quantiles) => number;
   /** Faults of the profile itself. */
   readonly fault: Fault | undefined;
@@ -134,6 +134,8 @@ export class Dealer {
     const uplinkMs = linkDelayMs(random, this.profile);
     const downlinkMs = linkDelayMs(random, this.profile);
     const fault = faultOf(random, this.profile, this.seed, endpoint, ordinal);
-    return { ordinal, uplinkMs, downlinkMs, fault, random, durationMs: (quantiles) => lognormalMs(random, quantiles) };
+    // The quantiles are what a client sees, and the network is a part of it: only the rest is the provider's own time.
+    const durationMs = (quantiles: Quantiles): number => Math.max(0, lognormalMs(random, quantiles) - uplinkMs - downlinkMs);
+    return { ordinal, uplinkMs, downlinkMs, fault, random, durationMs };
   }
 }
