@@ -3,15 +3,15 @@
  * of cases with an engine of its own, all groups at once. Samples are compared with those of the voice itself.
  */
 import { t as file, type Test, test } from 'tap';
-import { Beat } from '../load/beat.js';
-import { Caller } from '../load/caller.js';
-import { type Clip, clipOf } from '../load/clip.js';
-import { registerClips } from '../load/providers/control.js';
-import type { Fault } from '../load/providers/faults.js';
-import type { Entry } from '../load/providers/journal.js';
-import { Dealer, profiles } from '../load/providers/profile.js';
-import { defaultStyle, loadVoice } from '../load/providers/voice.js';
-import { Client, type Received, type Stack, startStack, testAgents } from './support/engine.js';
+import { Beat } from '../../load/beat.js';
+import { Caller } from '../../load/caller.js';
+import { type Clip, clipOf } from '../../load/clip.js';
+import { registerClips } from '../../load/providers/control.js';
+import type { Fault } from '../../load/providers/faults.js';
+import type { Entry } from '../../load/providers/journal.js';
+import { Dealer, profiles } from '../../load/providers/profile.js';
+import { defaultStyle, loadVoice } from '../../load/providers/voice.js';
+import { Client, type Received, type Stack, startStack, testAgents } from '../support/engine.js';
 
 const timeoutMs = 60_000;
 file.setTimeout(timeoutMs);
