@@ -3,11 +3,13 @@
  * padding to powers of two and onnxruntime's memory settings would change. `node dist/bench/vad-batch.js [--json FILE]`; about 20 s.
  * One thread, warm, medians. Not measured: many threads at once, a cache shared with other work, and waiting for the batch to fill.
  */
+
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { InferenceSession } from 'onnxruntime-node';
+import { hopSamples } from '../src/shared/units.js';
 import { SpeechDetector } from '../src/vad/detector.js';
-import { defaultModelPath, hopSamples, ModelBatch, SileroModel } from '../src/vad/model.js';
+import { defaultModelPath, ModelBatch, SileroModel } from '../src/vad/model.js';
 import { quantile, seeded, whiteNoise } from './vad-data.js';
 
 const sizes = [1, 2, 4, 8, 16, 32, 64, 128];

@@ -3,12 +3,14 @@
  * `node dist/bench/vad-choice.js [--audio DIR] [--json FILE]`; about a minute. Not measured: languages other than English (but for single
  * clips), noise-suppressed or echo-cancelled input, and memory.
  */
+
 import { writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { InferenceSession, Tensor } from 'onnxruntime-node';
+import { hopSamples } from '../src/shared/units.js';
 import { gateDefaults } from '../src/vad/gate.js';
-import { defaultModelPath, hopSamples, ModelBatch, SileroModel } from '../src/vad/model.js';
+import { defaultModelPath, ModelBatch, SileroModel } from '../src/vad/model.js';
 import { areaUnderCurve, audioFolder, f1Score, type Group, quantile, readStreams, type Stream } from './vad-data.js';
 import {
   ends,

@@ -6,9 +6,9 @@
  */
 import { writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
-import { inputRateHz } from '../src/shared/units.js';
+import { hopSamples, inputRateHz } from '../src/shared/units.js';
 import { type GateSettings, gateDefaults } from '../src/vad/gate.js';
-import { hopSamples, SileroModel } from '../src/vad/model.js';
+import { SileroModel } from '../src/vad/model.js';
 import { audioFolder, type Group, quantile, readStreams, type Stream, seeded, whiteNoise } from './vad-data.js';
 import { ends, falseStarts, type Heard, judge, type Listening, listen, segmentsOf, startDelaysMs } from './vad-listen.js';
 

@@ -3,11 +3,11 @@
  * Every stream is heard four times, 8 ms apart, because where an onset falls inside a hop decides about 32 ms of its delay.
  */
 
-import { inputRateHz, ms, samplesIn } from '../src/shared/units.js';
+import { hopSamples, inputRateHz, ms, samplesIn } from '../src/shared/units.js';
 import { SpeechDetector } from '../src/vad/detector.js';
 import { type GateEvent, type GateSettings, gateDefaults, newGate, step } from '../src/vad/gate.js';
 import { rmsLevelDb } from '../src/vad/level.js';
-import { hopSamples, type SileroModel } from '../src/vad/model.js';
+import type { SileroModel } from '../src/vad/model.js';
 import { closeGaps, type Group, type Stream } from './vad-data.js';
 
 const shifts = [0, 128, 256, 384];

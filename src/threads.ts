@@ -8,7 +8,8 @@ import type { FromConversation } from './conversation/links.js';
 import type { Lanes } from './server/calls.js';
 import { EngineError, type Problem } from './shared/errors.js';
 import type { MetricsAnswer, MetricsAsk, Released, SessionFailed } from './shared/links.js';
-import { Board, createBoard, type SharedBlock } from './shared/slots.js';
+import { Board, Cell, createBoard, type SharedBlock } from './shared/slots.js';
+import { hopSamples } from './shared/units.js';
 import type { AgentConfig } from './store/agents.js';
 import type { ConversationStart, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
 
@@ -97,6 +98,11 @@ export class Threads {
         const lane = laneOf(message.slot);
         lane.main.vad.postMessage(message);
         ring(lane.board);
+      },
+      audio: (slot) => {
+        if (slot.load(Cell.inputWritten) - slot.load(Cell.vadRead) < hopSamples) return;
+        const { board } = laneOf(slot.index);
+        if (Atomics.load(board, Board.vadIdle) === 1 && Atomics.exchange(board, Board.vadIdle, 0) === 1) ring(board);
       },
     };
     const close = (): void => {

@@ -100,6 +100,7 @@ class Line {
       onEarlyAudio: () => (this.earlyTimes += 1),
       onFault: (kind, _errorType, message) => this.faults.push(`${kind}: ${message}`),
       onHopeless: (reason) => this.hopeless.push(reason),
+      onAudio: () => undefined,
       onGap: (start, end) => this.gaps.push([start, end]),
     });
   }
@@ -360,6 +361,7 @@ class OneCall {
     const links = {
       toConversation: (message: ToConversation) => this.told.push(message),
       toTts: () => undefined,
+      audio: () => undefined,
       gap: () => undefined,
     };
     const facts = { conversationId: 'conv_1', agentId: 'a', source: '' };
@@ -456,7 +458,7 @@ test('before the metadata there is no event: bad JSON closes, what can be overlo
   const slot = new Slot(createBlock(1), 0);
   const counters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
   const facts = { conversationId: 'conv_1', agentId: 'a', source: '' };
-  const links = { toConversation: () => undefined, toTts: () => undefined, gap: () => undefined };
+  const links = { toConversation: () => undefined, toTts: () => undefined, audio: () => undefined, gap: () => undefined };
   const peer = new Peer();
   const call = new Call(slot, claim(slot), facts, links, new Recorder(), counters, () => startMs);
   call.opened(peer);

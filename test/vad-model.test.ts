@@ -7,10 +7,11 @@ import { test } from 'tap';
 import { readFlac } from '../src/audio/flac.js';
 import { monoOf } from '../src/audio/recording.js';
 import { EngineError } from '../src/shared/errors.js';
+import { hopSamples } from '../src/shared/units.js';
 import { loadFlite } from '../src/tts/embedded/flite.js';
 import { spokenEdges } from '../src/tts/embedded/silence.js';
 import { SpeechDetector } from '../src/vad/detector.js';
-import { contextSamples, defaultModelPath, hopSamples, ModelBatch, rowSamples, SileroModel } from '../src/vad/model.js';
+import { contextSamples, defaultModelPath, ModelBatch, rowSamples, SileroModel } from '../src/vad/model.js';
 
 const model = await SileroModel.load();
 const speech = (await loadFlite()).synthesise('Good morning, I would like to book a table for four people on Friday.').audio;

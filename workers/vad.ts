@@ -2,16 +2,18 @@
  * The VAD thread: one Silero call a pass for all sessions with a hop to judge, the speech gate of each, and the HOLD cell.
  * Blocking: it sleeps in `Atomics.wait` and reads its ports between passes; the one promise it waits for is the model's.
  */
+
 import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { nowMs } from '../src/shared/clock.js';
 import type { FromVad, MetricsAsk, Released, SlotOrder, SpeechEvent } from '../src/shared/links.js';
 import { InputReader } from '../src/shared/ring.js';
 import { Board, Cell, Slot } from '../src/shared/slots.js';
+import { hopSamples } from '../src/shared/units.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 import { startOf, type VadStart } from '../src/thread-start.js';
 import { SpeechDetector } from '../src/vad/detector.js';
 import { Listener } from '../src/vad/listener.js';
-import { hopSamples, SileroModel } from '../src/vad/model.js';
+import { SileroModel } from '../src/vad/model.js';
 
 const start = startOf<VadStart>('vad');
 const { board } = start;
@@ -109,20 +111,28 @@ async function pass(): Promise<boolean> {
   return isBehind;
 }
 
+function hasWork(): boolean {
+  for (const listener of listeners.values()) if (listener.isReady) return true;
+  return false;
+}
+
 start.control.postMessage({ type: 'ready', says: [`speech detection: ${model.path.split('/').at(-1)}`] });
 
-/** Without sessions only the bell wakes it; the beat still goes. */
+/** Only the bell ends the sleep before; the beat still goes. */
 const idleWaitMs = 100;
-let dueAtMs: number = nowMs();
 while (Atomics.load(board, Board.stop) === 0) {
   const bell = Atomics.load(board, Board.vadBell);
   readPorts();
   Atomics.add(board, Board.vadBeat, 1);
+  const startedAtMs = nowMs();
   const isBehind = await pass();
   if (isBehind) continue;
-  dueAtMs = Math.max(dueAtMs + start.passMs, nowMs());
-  const waitMs: number = listeners.size === 0 ? idleWaitMs : Math.max(0, dueAtMs - nowMs());
-  Atomics.wait(board, Board.vadBell, bell, waitMs);
+  // Hops that come meanwhile are one batch. The first after that wakes the thread at once.
+  if (batchSize > 0) Atomics.wait(board, Board.stop, 0, Math.max(0, startedAtMs + start.passMs - nowMs()));
+  Atomics.store(board, Board.vadIdle, 1);
+  // Whoever completed a hop before the store did not ring.
+  if (!hasWork()) Atomics.wait(board, Board.vadBell, bell, idleWaitMs);
+  Atomics.store(board, Board.vadIdle, 0);
 }
 await model.close();
 for (const port of [main, conversation, stt, start.control]) port.close();

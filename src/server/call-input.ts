@@ -40,6 +40,8 @@ export type InputEvents = {
   readonly onFault: (kind: string, errorType: 'invalid_message' | 'value_error' | 'missing_fields', message: string) => void;
   /** So much is wrong that the call ends with 1008. */
   readonly onHopeless: (reason: string) => void;
+  /** Samples were written to the ring. */
+  readonly onAudio: () => void;
   /** Silence of our own stands in the ring. */
   readonly onGap: (startSample: number, endSample: number) => void;
 };
@@ -121,6 +123,7 @@ export class CallInput {
     this.#slot.store(Cell.inputAtMs, cellMs(atMs));
     this.#writer.writeSilence(count);
     this.#filledThroughMs = atMs;
+    this.#events.onAudio();
     this.#events.onGap(start, start + count);
   }
 
@@ -165,6 +168,7 @@ export class CallInput {
     this.#slot.store(Cell.inputAtMs, cellMs(atMs));
     this.#writer.write(samples);
     this.#audioAtMs = atMs;
+    this.#events.onAudio();
   }
 
   #isWelcome(count: number, atMs: number): boolean {

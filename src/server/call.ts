@@ -17,6 +17,8 @@ export const callLimits = {
 export type CallLinks = {
   readonly toConversation: (message: ToConversation) => void;
   readonly toTts: (message: CutSent) => void;
+  /** The input ring has new samples. */
+  readonly audio: () => void;
   readonly gap: (startSample: number, endSample: number) => void;
 };
 
@@ -77,6 +79,7 @@ export class Call {
       onEarlyAudio: () => this.#links.toConversation({ type: 'early_audio', ...this.#address }),
       onFault: (kind, errorType, message) => this.#fault(kind, errorType, message),
       onHopeless: (reason) => this.#hopeless(reason),
+      onAudio: this.#links.audio,
       onGap: (startSample, endSample) => this.#links.gap(startSample, endSample),
     });
     this.#links.toConversation({ type: 'open', ...this.#address, ...this.facts });

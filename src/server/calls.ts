@@ -22,6 +22,8 @@ export type Lanes = {
   readonly toTts: (message: SlotOrder | CutSent) => void;
   readonly toStt: (message: SlotOrder | InputGap) => void;
   readonly toVad: (message: SlotOrder) => void;
+  /** Wakes the detector if it sleeps and this slot has a hop for it. */
+  readonly audio: (slot: Slot) => void;
 };
 
 /**
@@ -200,6 +202,7 @@ export class Calls {
       {
         toConversation: this.#lanes.toConversation,
         toTts: this.#lanes.toTts,
+        audio: () => this.#lanes.audio(seat.slot),
         gap: (startSample, endSample) => this.#lanes.toStt({ type: 'gap', ...address, startSample, endSample }),
       },
       this.#recorder,

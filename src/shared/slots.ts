@@ -59,8 +59,10 @@ export type CellIndex = (typeof Cell)[keyof typeof Cell];
 
 /** Cells of one lane of threads, one cache line each. Bells are rung by storing and notifying; the rest are facts. */
 export const Board = {
-  /** VAD sleeps on it while it has no session: plus one when a call starts or ends, figures are wanted, or it is to stop. */
+  /** VAD sleeps on it while it has nothing to judge: plus one when a hop is complete, a call starts or ends, figures are wanted, or it is to stop. */
   vadBell: 0,
+  /** 1 while VAD sleeps for want of a hop: whoever completes one takes it to 0 and rings the bell. */
+  vadIdle: 8,
   /** 1 while a wake-up message to main is under way, so that many frames cost one message. */
   mainBell: 16,
   /** 1 = every thread should come to its end. Written by main. */

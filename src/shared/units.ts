@@ -19,6 +19,9 @@ export const samples = (value: number): Samples => value as Samples;
 /** The rate of every input ring, of the speech detector and of the recognisers. */
 export const inputRateHz = 16000 as Hz;
 
+/** What the speech detector judges at a time: 32 ms, the only window its model knows. */
+export const hopSamples = 512 as Samples;
+
 /** Nearest whole number of samples in `duration` at `rate`. */
 export function samplesIn(duration: Ms, rate: Hz): Samples {
   return Math.round((duration * rate) / 1000) as Samples;

@@ -3,8 +3,10 @@
  * Each session owns a slot: its recurrent state and the last samples it heard live here, are gathered into a batch before the call and
  * scattered after it, so a batch may hold any slots in any order. Nothing is allocated per hop.
  */
+
 import { strict as assert } from 'node:assert';
-import { contextSamples, hopSamples, ModelBatch, rowSamples, type SileroModel, stateLayers, stateWidth } from './model.js';
+import { hopSamples } from '../shared/units.js';
+import { contextSamples, ModelBatch, rowSamples, type SileroModel, stateLayers, stateWidth } from './model.js';
 
 const stateFloats = stateLayers * stateWidth;
 const none = -1;

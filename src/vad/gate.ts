@@ -4,9 +4,8 @@
  * state it is given and allocates nothing but the event. docs/decisions/speech-gate.md has the measurements behind the numbers.
  */
 import { strict as assert } from 'node:assert';
-import { inputRateHz } from '../shared/units.js';
+import { hopSamples, inputRateHz } from '../shared/units.js';
 import { type FloorSettings, type FloorState, floorDb, floorDefaults, newFloor, trackFloor } from './floor.js';
-import { hopSamples } from './model.js';
 
 export type GateSettings = {
   /** A hop may begin speech from `onProbability` on. Lower than that but not below `offProbability` it only keeps speech going. */

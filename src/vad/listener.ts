@@ -6,10 +6,9 @@ import { msUntil } from '../shared/clock.js';
 import type { SpeechEvent } from '../shared/links.js';
 import type { InputReader } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
-import { inputRateHz } from '../shared/units.js';
+import { hopSamples, inputRateHz } from '../shared/units.js';
 import { type GateEvent, newGate, step } from './gate.js';
 import { rmsLevelDb } from './level.js';
-import { hopSamples } from './model.js';
 
 export class Listener {
   readonly generation: number;

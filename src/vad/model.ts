@@ -11,10 +11,8 @@ import '../shared/no-telemetry.js';
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { EngineError } from '../shared/errors.js';
-import { inputRateHz } from '../shared/units.js';
+import { hopSamples, inputRateHz } from '../shared/units.js';
 
-/** New samples per step: 32 ms at 16 kHz, the only window the model knows. */
-export const hopSamples = 512;
 /** Samples of the hop before that the model wants in front of the new ones. Zeros instead change its answers by up to 0.17, silently. */
 export const contextSamples = 64;
 /** Floats of recurrent state per layer and session. There are two layers. */
