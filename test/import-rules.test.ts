@@ -18,11 +18,27 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   llm: ['shared', 'audio', 'stt'],
   tts: ['shared', 'audio'],
   store: ['shared', 'turn', 'wire', 'stt'],
-  conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry'],
-  server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry'],
+  tools: ['shared'],
+  api: ['shared', 'audio', 'wire', 'store', 'tools', 'telemetry'],
+  conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
+  server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
 };
 /** What workers host: everything but sockets. */
-const workersMay = ['shared', 'audio', 'turn', 'vad', 'stt', 'llm', 'tts', 'conversation', 'telemetry', 'thread-start.js'];
+const workersMay = [
+  'shared',
+  'audio',
+  'turn',
+  'vad',
+  'stt',
+  'llm',
+  'tts',
+  'conversation',
+  'telemetry',
+  'api',
+  'store',
+  'tools',
+  'thread-start.js',
+];
 const loadMay = ['shared', 'audio', 'wire', 'tts/embedded'];
 
 function filesUnder(folder: string): string[] {

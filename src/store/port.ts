@@ -1,0 +1,136 @@
+/**
+ * What the engine keeps: agents with their versions, resources they refer to, conversations with their transcripts, uploaded files.
+ * One port, three adapters (memory, PGlite, Postgres); `test/store.test.ts` is the one conformance test of all. API thread.
+ *
+ * Documents are plain JSON objects, kept as they are given; what a document may hold is decided by who writes it. Instants are unix
+ * milliseconds. Every method may throw `EngineError`: `unavailable` when the database is away, `broken` when it answers nonsense.
+ * Nothing here blocks a caller for longer than `storeLimits.queryMs`.
+ */
+
+export type Json = Readonly<Record<string, unknown>>;
+
+export const storeLimits = {
+  queryMs: 10_000,
+  pageMax: 100,
+  fileBytesMax: 20 * 1024 * 1024,
+} as const;
+
+/** One version of an agent. `config` is the public body: `conversation_config`, `platform_settings`, `workflow`, `parley`. */
+export type AgentRecord = {
+  readonly agentId: string;
+  /** 1, 2, … : grows with each change; older versions stay readable. */
+  readonly version: number;
+  readonly name: string;
+  readonly tags: readonly string[];
+  readonly isArchived: boolean;
+  readonly config: Json;
+  readonly createdAtMs: number;
+  readonly updatedAtMs: number;
+};
+export type AgentQuery = {
+  readonly pageSize: number;
+  readonly cursor: string | undefined;
+  /** Part of the name, any case. */
+  readonly search: string | undefined;
+  readonly isArchived: boolean | undefined;
+  readonly tags: readonly string[];
+  readonly sortBy: 'name' | 'created_at';
+  readonly isDescending: boolean;
+};
+export type Page<Item> = { readonly items: readonly Item[]; readonly nextCursor: string | undefined };
+
+/** Things that agents refer to by id. */
+export type ResourceKind = 'tool' | 'mcp_server' | 'secret';
+export type Resource = {
+  readonly kind: ResourceKind;
+  readonly id: string;
+  readonly document: Json;
+  readonly createdAtMs: number;
+};
+
+export type ConversationStatus = 'in-progress' | 'done' | 'failed';
+/** The head of a conversation, written when it begins; what changes later is in `ConversationEnding`. */
+export type ConversationHead = {
+  readonly conversationId: string;
+  readonly agentId: string;
+  readonly agentVersion: number;
+  readonly userId: string | undefined;
+  readonly startedAtMs: number;
+  /** Whatever else is known at the start: formats, text only, language, source, environment, the initiation message without secrets. */
+  readonly document: Json;
+};
+export type ConversationEnding = {
+  readonly status: 'done' | 'failed';
+  readonly endedAtMs: number;
+  /** Termination reason, error, cost counters, recording facts. Merged into the head's document, shallowly. */
+  readonly document: Json;
+};
+/** One item of the transcript, in the public shape (`role`, `message`, `time_in_call_secs`, …). */
+export type TranscriptItem = { readonly index: number; readonly document: Json };
+export type ConversationSummary = ConversationHead & {
+  readonly status: ConversationStatus;
+  readonly endedAtMs: number | undefined;
+  readonly messageCount: number;
+};
+export type ConversationRecord = ConversationSummary & { readonly items: readonly TranscriptItem[] };
+export type ConversationQuery = {
+  readonly pageSize: number;
+  readonly cursor: string | undefined;
+  readonly agentId: string | undefined;
+  readonly userId: string | undefined;
+  readonly startedBeforeMs: number | undefined;
+  readonly startedAfterMs: number | undefined;
+  /** A word that occurs in a message, any case. */
+  readonly search: string | undefined;
+};
+
+export type FileRecord = {
+  readonly fileId: string;
+  readonly conversationId: string;
+  readonly name: string;
+  readonly mimeType: string;
+  readonly bytes: Uint8Array;
+  readonly createdAtMs: number;
+};
+
+export interface Store {
+  /** For people: `memory`, `PGlite in DIR`, `Postgres at HOST`. Holds no password. */
+  readonly name: string;
+  /** Opens and migrates; the other methods wait for it. The first call of any method does it too. */
+  open(): Promise<void>;
+  close(): Promise<void>;
+
+  /** Version 1. Fails with `config` when the id is taken. */
+  createAgent(agent: Omit<AgentRecord, 'version'>): Promise<AgentRecord>;
+  /** The newest version, or the one named. */
+  agent(agentId: string, version?: number): Promise<AgentRecord | undefined>;
+  /** Writes a new version if `fromVersion` is still the newest; undefined when it is not, or there is no such agent. */
+  updateAgent(agent: Omit<AgentRecord, 'version' | 'createdAtMs'>, fromVersion: number): Promise<AgentRecord | undefined>;
+  agents(query: AgentQuery): Promise<Page<AgentRecord>>;
+  /** With all versions. False when there was none. Conversations stay. */
+  deleteAgent(agentId: string): Promise<boolean>;
+
+  putResource(resource: Resource): Promise<void>;
+  resource(kind: ResourceKind, id: string): Promise<Resource | undefined>;
+  resources(kind: ResourceKind): Promise<readonly Resource[]>;
+  deleteResource(kind: ResourceKind, id: string): Promise<boolean>;
+
+  beginConversation(head: ConversationHead): Promise<void>;
+  /** Writes or replaces one item; durable when it resolves. Items of an unknown conversation are dropped. */
+  putItem(conversationId: string, item: TranscriptItem): Promise<void>;
+  endConversation(conversationId: string, ending: ConversationEnding): Promise<void>;
+  /** Merges into the document, shallowly (feedback after the call, for one). False when there is no such conversation. */
+  amendConversation(conversationId: string, change: Json): Promise<boolean>;
+  conversation(conversationId: string): Promise<ConversationRecord | undefined>;
+  /** Newest first. */
+  conversations(query: ConversationQuery): Promise<Page<ConversationSummary>>;
+  deleteConversation(conversationId: string): Promise<boolean>;
+  /** Conversations still in progress that began before `startedBeforeMs` and that no living process of this engine holds: ended as `failed`. Returns their ids. */
+  closeAbandoned(startedBeforeMs: number, ending: ConversationEnding): Promise<readonly string[]>;
+  /** Ids of conversations of an agent that ended before `endedBeforeMs`, oldest first, at most 100. For retention. */
+  endedBefore(agentId: string, endedBeforeMs: number): Promise<readonly string[]>;
+
+  putFile(file: FileRecord): Promise<void>;
+  file(fileId: string): Promise<FileRecord | undefined>;
+  deleteFile(fileId: string): Promise<boolean>;
+}
