@@ -26,7 +26,7 @@ export type ErrorType =
  * What kind of failure it was, from which the reaction follows:
  * `refused` no connection, `timeout` a deadline of ours, `rate_limited` HTTP 429, `rejected` 400/401/403/404 (configuration: no retry),
  * `server` 5xx or an error event, `broken` the stream ended early, `garbage` not what the protocol says, `aborted` we stopped it ourselves,
- * `config` a setting of ours, `missing` a file or package.
+ * `config` a setting of ours, `missing` a file or package, `unavailable` a part of ours is away for now (the database, the API thread).
  */
 export type FailureKind =
   | 'refused'
@@ -38,7 +38,8 @@ export type FailureKind =
   | 'garbage'
   | 'aborted'
   | 'config'
-  | 'missing';
+  | 'missing'
+  | 'unavailable';
 
 /** What of an error crosses a port: no stack, no cause, no provider body. */
 export type Problem = { readonly kind: FailureKind; readonly message: string; readonly retryAfterMs?: number };

@@ -3,15 +3,19 @@
  * One port, three adapters (memory, PGlite, Postgres); `test/store.test.ts` is the one conformance test of all. API thread.
  *
  * Documents are plain JSON objects, kept as they are given; what a document may hold is decided by who writes it. Instants are unix
- * milliseconds. Every method may throw `EngineError`: `unavailable` when the database is away, `broken` when it answers nonsense.
- * Nothing here blocks a caller for longer than `storeLimits.queryMs`.
+ * milliseconds. Every method may throw `EngineError`: `unavailable` when the database is away, `timeout` when it does not answer, `broken`
+ * when it answers nonsense, `rejected` for what it cannot keep (an id or a file beyond the limits) and for a cursor that is not its own.
+ * Nothing here blocks a caller for longer than `storeLimits.queryMs`, but `open` may take `openMs`. In names and ids the null character and
+ * half a surrogate pair become U+FFFD; documents come back as they were given.
  */
 
 export type Json = Readonly<Record<string, unknown>>;
 
 export const storeLimits = {
   queryMs: 10_000,
+  openMs: 60_000,
   pageMax: 100,
+  idCharactersMax: 512,
   fileBytesMax: 20 * 1024 * 1024,
 } as const;
 
@@ -33,6 +37,7 @@ export type AgentQuery = {
   /** Part of the name, any case. */
   readonly search: string | undefined;
   readonly isArchived: boolean | undefined;
+  /** The agent has all of them. */
   readonly tags: readonly string[];
   readonly sortBy: 'name' | 'created_at';
   readonly isDescending: boolean;
@@ -78,9 +83,10 @@ export type ConversationQuery = {
   readonly cursor: string | undefined;
   readonly agentId: string | undefined;
   readonly userId: string | undefined;
+  /** Both bounds are exclusive. */
   readonly startedBeforeMs: number | undefined;
   readonly startedAfterMs: number | undefined;
-  /** A word that occurs in a message, any case. */
+  /** Text that occurs in a message, any case. */
   readonly search: string | undefined;
 };
 
@@ -110,11 +116,14 @@ export interface Store {
   /** With all versions. False when there was none. Conversations stay. */
   deleteAgent(agentId: string): Promise<boolean>;
 
+  /** Writes or replaces it. */
   putResource(resource: Resource): Promise<void>;
   resource(kind: ResourceKind, id: string): Promise<Resource | undefined>;
+  /** Oldest first. */
   resources(kind: ResourceKind): Promise<readonly Resource[]>;
   deleteResource(kind: ResourceKind, id: string): Promise<boolean>;
 
+  /** The first word stands: a head for an id that is known already is dropped. */
   beginConversation(head: ConversationHead): Promise<void>;
   /** Writes or replaces one item; durable when it resolves. Items of an unknown conversation are dropped. */
   putItem(conversationId: string, item: TranscriptItem): Promise<void>;
@@ -124,12 +133,14 @@ export interface Store {
   conversation(conversationId: string): Promise<ConversationRecord | undefined>;
   /** Newest first. */
   conversations(query: ConversationQuery): Promise<Page<ConversationSummary>>;
+  /** With its transcript and its files. False when there was none; its files go all the same. */
   deleteConversation(conversationId: string): Promise<boolean>;
   /** Conversations still in progress that began before `startedBeforeMs` and that no living process of this engine holds: ended as `failed`. Returns their ids. */
   closeAbandoned(startedBeforeMs: number, ending: ConversationEnding): Promise<readonly string[]>;
   /** Ids of conversations of an agent that ended before `endedBeforeMs`, oldest first, at most 100. For retention. */
   endedBefore(agentId: string, endedBeforeMs: number): Promise<readonly string[]>;
 
+  /** Writes or replaces it; the conversation need not be known. */
   putFile(file: FileRecord): Promise<void>;
   file(fileId: string): Promise<FileRecord | undefined>;
   deleteFile(fileId: string): Promise<boolean>;
