@@ -22,6 +22,7 @@ const limits: SocketLimits = {
   messageBytesMax: 1024 * 1024,
   bodyBytesMax: 1024 * 1024,
   bodyTimeoutMs: 10_000,
+  bodiesBytesMax: 1024 * 1024,
   headerBytesMax: 16 * 1024,
   bufferedBytesMax: 1024 * 1024,
 };

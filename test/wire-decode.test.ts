@@ -4,6 +4,8 @@ import { test } from 'tap';
 import { decodeClientMessage } from '../src/wire/decode.js';
 import type { ClientEvent, Initiation } from '../src/wire/events.js';
 
+const init = 'conversation_initiation_client_data';
+
 function eventOf(message: unknown): ClientEvent {
   const decoded = decodeClientMessage(JSON.stringify(message));
   if (!decoded.ok) throw new Error(`refused: ${decoded.problem.message}`);
@@ -65,6 +67,11 @@ const examples: [string, ClientEvent][] = [
     '{ "type": "multimodal_message", "files": [], "file": { "file_id": "c" } }',
     { type: 'multimodal_message', text: undefined, fileIds: ['c'] },
   ],
+  [
+    `{ "type": "multimodal_message", "text": { "type": "user_message", "text": "two" },
+       "file": { "file_id": "old" }, "files": [ { "file_id": "a" }, { "file_id": "b" } ] }`,
+    { type: 'multimodal_message', text: 'two', fileIds: ['a', 'b'] },
+  ],
   ['{ "type": "multimodal_message", "files": [] }', { type: 'multimodal_message', text: undefined, fileIds: [] }],
   ['{ "type": "feedback", "event_id": 31, "score": "like" }', { type: 'feedback', eventId: 31, score: 'like' }],
   ['{ "type": "feedback", "event_id": 31, "score": "dislike" }', { type: 'feedback', eventId: 31, score: 'dislike' }],
@@ -124,6 +131,7 @@ test('a full initiation is read field by field', (t) => {
     "tool_mock_config": { "mocking_strategy": "none", "mocked_tool_names": [], "fallback_strategy": "raise_error" },
     "branch_id": "b", "environment": "production"
   }`;
+  const { type: _type, ...document } = JSON.parse(json);
   t.same(decodeClientMessage(json), {
     ok: true,
     event: {
@@ -134,6 +142,10 @@ test('a full initiation is read field by field', (t) => {
           llm: 'some-model',
           firstMessage: 'Hello {{name}}!',
           language: 'de',
+          toolIds: [],
+          mcpServerIds: [],
+          maxDurationMessage: 'We are out of time.',
+          softTimeoutMessage: 'One moment.',
           voiceId: 'v1',
           ttsModelId: 'm1',
           stability: 0.5,
@@ -149,9 +161,33 @@ test('a full initiation is read field by field', (t) => {
         userId: 'u-17',
         environment: 'production',
         sourceInfo: { source: 'js_sdk', version: '1.25.0' },
+        document,
       },
     },
   });
+  t.end();
+});
+
+test('the record of an initiation is the message as it came, without secrets', (t) => {
+  const text = `{"type":"${init}","branch_id":"b","nobody_knows":[1,{"__proto__":{"a":1},"b":"\\ud800"}],
+    "dynamic_variables":{"name":"Bo","secret__key":"k1","SECRET__":"shown","__proto__":"p"},"__proto__":{"user_id":"x"}}`;
+  const decoded = decodeClientMessage(text);
+  if (!decoded.ok || decoded.event.type !== 'initiation') throw new Error('refused');
+  const { document, dynamicVariables } = decoded.event.initiation;
+  t.equal(
+    JSON.stringify(document),
+    '{"branch_id":"b","nobody_knows":[1,{"b":"\ufffd"}],"dynamic_variables":{"name":"Bo","SECRET__":"shown"}}',
+  );
+  t.equal(dynamicVariables['secret__key'], 'k1', 'the session still has it');
+  fc.assert(
+    fc.property(fc.dictionary(fc.string(), fc.string(), { maxKeys: 5 }), fc.string({ minLength: 12 }), (names, secret) => {
+      const variables = Object.fromEntries([
+        ...Object.keys(names).map((name) => [`secret__${name}`, secret]),
+        ['other', 'plain'],
+      ]);
+      return !JSON.stringify(initiationOf({ dynamic_variables: variables }).document).includes(JSON.stringify(secret));
+    }),
+  );
   t.end();
 });
 
@@ -228,11 +264,10 @@ test('what the clients really send, and every way of not overriding', (t) => {
       { ...nothing, overrides: { firstMessage: '' } },
     ],
   ];
-  for (const [name, fields, initiation] of cases) t.same(initiationOf(fields), initiation, name);
+  for (const [name, fields, initiation] of cases) t.same(initiationOf(fields), { ...initiation, document: fields }, name);
   t.end();
 });
 
-const init = 'conversation_initiation_client_data';
 const override = (path: string, value: unknown): object => {
   const nested = path.split('.').reduceRight<unknown>((inner, name) => ({ [name]: inner }), value);
   return { type: init, conversation_config_override: nested };
@@ -342,6 +377,26 @@ const badValues: [object, string, string][] = [
     'dynamic_variables.* must be a string, a finite number, true or false, not a list.',
   ],
   [{ type: init, custom_llm_extra_body: 'x' }, 'custom_llm_extra_body', 'custom_llm_extra_body must be an object, not a string.'],
+  [
+    override('agent.prompt.tool_ids', 'all'),
+    `${over}.agent.prompt.tool_ids`,
+    `${over}.agent.prompt.tool_ids must be a list of strings, not a string.`,
+  ],
+  [
+    override('agent.native_mcp_server_ids', [1]),
+    `${over}.agent.native_mcp_server_ids`,
+    `${over}.agent.native_mcp_server_ids must be a list of strings, not a list of other things.`,
+  ],
+  [
+    override('turn.soft_timeout_config.message', 5),
+    `${over}.turn.soft_timeout_config.message`,
+    `${over}.turn.soft_timeout_config.message must be a string, not a number.`,
+  ],
+  [
+    { type: 'multimodal_message', files: Array(17).fill({ file_id: 'a' }) },
+    'files',
+    'files must be a list of at most 16 files, not a longer one.',
+  ],
   [{ type: init, user_id: 5 }, 'user_id', 'user_id must be a string, not a number.'],
   [{ type: init, environment: 5 }, 'environment', 'environment must be a string, not a number.'],
   [{ type: init, source_info: 'js' }, 'source_info', 'source_info must be an object, not a string.'],

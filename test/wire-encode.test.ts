@@ -3,8 +3,21 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { ms } from '../src/shared/units.js';
 import { encodeServerEvent } from '../src/wire/encode.js';
-import { audioFormats, type ServerEvent } from '../src/wire/events.js';
+import { audioFormats, isSent, type ServerEvent, switchableEvents } from '../src/wire/events.js';
 import { describeFormat, parseAudioFormat, silenceBytes } from '../src/wire/formats.js';
+import { wireLimits } from '../src/wire/limits.js';
+
+const mcpCall = {
+  type: 'mcp_tool_call',
+  serviceId: 'mcp_1',
+  toolCallId: 'call_9',
+  toolName: 'search',
+  toolDescription: '…',
+  parameters: {},
+  timestamp: '2026-01-02T03:04:05Z',
+} as const;
+const mcpFields = `"service_id": "mcp_1", "tool_call_id": "call_9", "tool_name": "search", "tool_description": "…",
+  "parameters": {}, "timestamp": "2026-01-02T03:04:05Z"`;
 
 const examples: [ServerEvent, string][] = [
   [
@@ -58,6 +71,74 @@ const examples: [ServerEvent, string][] = [
     `{ "type": "agent_tool_response", "agent_tool_response": { "tool_name": "lookup", "tool_call_id": "call_8",
        "tool_type": "webhook", "is_error": false, "is_called": true, "event_id": 4 } }`,
   ],
+  [
+    { type: 'agent_tool_request', toolName: 'lookup', toolCallId: 'call_8', toolType: 'webhook', eventId: 4 },
+    `{ "type": "agent_tool_request", "agent_tool_request": { "tool_name": "lookup", "tool_call_id": "call_8",
+       "tool_type": "webhook", "event_id": 4 } }`,
+  ],
+  [
+    {
+      type: 'agent_tool_response',
+      toolName: 'lookup',
+      toolCallId: 'call_8',
+      toolType: 'mcp',
+      isError: true,
+      isCalled: false,
+      eventId: 4,
+    },
+    `{ "type": "agent_tool_response", "agent_tool_response": { "tool_name": "lookup", "tool_call_id": "call_8",
+       "tool_type": "mcp", "is_error": true, "is_called": false, "event_id": 4 } }`,
+  ],
+  [
+    {
+      type: 'agent_tool_response_full_payload',
+      toolName: 'lookup',
+      toolCallId: 'call_8',
+      toolType: 'webhook',
+      isError: false,
+      result: '{"ok":true}',
+      eventId: 4,
+    },
+    `{ "type": "agent_tool_response_full_payload", "agent_tool_response_full_payload": { "tool_name": "lookup",
+       "tool_call_id": "call_8", "tool_type": "webhook", "is_error": false, "is_blocked": false, "is_called": true, "event_id": 4,
+       "full_tool_result": "{\\"ok\\":true}", "truncated": false } }`,
+  ],
+  [
+    { ...mcpCall, state: { name: 'awaiting_approval', approvalTimeoutSecs: 300 } },
+    `{ "type": "mcp_tool_call", "mcp_tool_call": { ${mcpFields}, "state": "awaiting_approval", "approval_timeout_secs": 300 } }`,
+  ],
+  [
+    { ...mcpCall, state: { name: 'loading' } },
+    `{ "type": "mcp_tool_call", "mcp_tool_call": { ${mcpFields}, "state": "loading" } }`,
+  ],
+  [
+    { ...mcpCall, state: { name: 'success', result: [{ type: 'text', text: 'found' }] } },
+    `{ "type": "mcp_tool_call", "mcp_tool_call": { ${mcpFields}, "state": "success",
+       "result": [ { "type": "text", "text": "found" } ] } }`,
+  ],
+  [
+    { ...mcpCall, state: { name: 'failure', errorMessage: 'denied' } },
+    `{ "type": "mcp_tool_call", "mcp_tool_call": { ${mcpFields}, "state": "failure", "error_message": "denied" } }`,
+  ],
+  [
+    { type: 'mcp_connection_status', servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 3 }] },
+    `{ "type": "mcp_connection_status", "mcp_connection_status": { "integrations": [
+       { "integration_id": "mcp_1", "integration_type": "mcp_server", "is_connected": true, "tool_count": 3 } ] } }`,
+  ],
+  [{ type: 'asr_initiation_metadata' }, '{ "type": "asr_initiation_metadata", "asr_initiation_metadata_event": {} }'],
+  [
+    { type: 'agent_response_metadata', metadata: { model: 'm', input_tokens: 3 }, eventId: 4 },
+    '{ "type": "agent_response_metadata", "agent_response_metadata_event": { "metadata": { "model": "m", "input_tokens": 3 }, "event_id": 4 } }',
+  ],
+  [
+    { type: 'context_usage', model: 'm', contextTokens: 812, contextLimitTokens: 32000, eventId: 4 },
+    `{ "type": "context_usage", "context_usage_event": { "event_id": 4, "model": "m", "context_tokens": 812,
+       "context_limit_tokens": 32000 } }`,
+  ],
+  [
+    { type: 'parley_turn_event', turn: 1, atMs: 12.345, sentAtMs: 20, happening: { kind: 'hold' } },
+    '{ "type": "parley_turn_event", "parley_turn_event": { "kind": "hold", "turn": 1, "at_ms": 12.35, "sent_at_ms": 20 } }',
+  ],
   [{ type: 'vad_score', score: 0.93 }, '{ "type": "vad_score", "vad_score_event": { "vad_score": 0.93 } }'],
   [
     { type: 'error', code: 1002, errorType: 'llm_timeout', message: 'The model did not answer in time.' },
@@ -100,6 +181,50 @@ test('an id that is no integer, or a score that is no probability, is a bug and 
     message: 'ids on the wire are integers',
   });
   t.throws(() => encodeServerEvent({ type: 'vad_score', score: Number.NaN }), { message: 'a score is a probability' });
+  t.end();
+});
+
+test('long results are cut at whole characters, and said to be', (t) => {
+  const most = wireLimits.toolResultCharsMax;
+  const cases: [string, number, boolean][] = [
+    ['a'.repeat(most), most, false],
+    ['a'.repeat(most + 1), most, true],
+    [`${'a'.repeat(most - 1)}\u{1f600}`, most - 1, true],
+    ['\u0000'.repeat(1024 * 1024), most, true],
+  ];
+  for (const [result, length, truncated] of cases) {
+    const tool = { toolName: 'l', toolCallId: 'c', toolType: 'client', isError: false, eventId: 1 } as const;
+    const full = encodeServerEvent({ type: 'agent_tool_response_full_payload', ...tool, result });
+    const { full_tool_result: sent, truncated: isSaid } = JSON.parse(full).agent_tool_response_full_payload;
+    t.same([sent, isSaid], [result.slice(0, length), truncated]);
+    t.ok(full.length <= 6 * most + 500, 'far below what a socket takes');
+    const blocks = [{ type: 'text', text: result }];
+    const state = { name: 'success', result: blocks } as const;
+    const { result: shown } = JSON.parse(encodeServerEvent({ ...mcpCall, state })).mcp_tool_call;
+    t.equal(shown.length, 1);
+    t.ok(JSON.stringify(blocks).startsWith(shown[0].text), 'the beginning of it');
+  }
+  const tool = { toolName: 'l', toolCallId: 'c', toolType: 'client', isError: false, eventId: 1, result: 'x' } as const;
+  const early = encodeServerEvent({ type: 'agent_tool_response_full_payload', ...tool, isTruncated: true });
+  t.equal(JSON.parse(early).agent_tool_response_full_payload.truncated, true, 'also when it was cut before');
+  t.end();
+});
+
+test('a client gets what it enabled and what it cannot do without', (t) => {
+  const types = (enabled: readonly string[]): string[] => [
+    ...new Set(examples.filter(([event]) => isSent(event, new Set(enabled))).map(([, json]) => JSON.parse(json).type)),
+  ];
+  const always = ['conversation_initiation_metadata', 'ping', 'client_tool_call', 'mcp_tool_call', 'error'];
+  t.same(types([]), always);
+  t.same(types(['no_such_event', 'metadata', '__proto__']), always, 'other names mean nothing');
+  t.same(types(switchableEvents), [...new Set(examples.map(([, json]) => JSON.parse(json).type))], 'nothing is out of reach');
+  for (const name of switchableEvents) {
+    if (name === 'audio') continue; // has a way of its own
+    const shown = examples.filter(([event]) => isSent(event, new Set([name])) && !isSent(event, new Set()));
+    t.ok(shown.length > 0 && shown.every(([event]) => event.type === name), name);
+  }
+  const states = examples.flatMap(([event]) => (event.type === 'mcp_tool_call' && isSent(event, new Set()) ? [event.state] : []));
+  t.same(states, [{ name: 'awaiting_approval', approvalTimeoutSecs: 300 }], 'a question is always asked, the rest is news');
   t.end();
 });
 

@@ -9,6 +9,7 @@ const nothing = {
   source: undefined,
   version: undefined,
   environment: 'production',
+  branchId: undefined,
 };
 
 test('query strings', (t) => {
@@ -26,7 +27,7 @@ test('query strings', (t) => {
     ['agent_id=a+b=c', { agentId: 'a+b=c' }],
     ['agent_id=first&agent_id=second', { agentId: 'first' }],
     ['agent_id=&source', {}],
-    ['branch_id=b&utm=1&&=&x', {}],
+    ['branch_id=b&utm=1&&=&x', { branchId: 'b' }],
     ['agent_id=%C3%A4', { agentId: 'ä' }],
     ['agent%5Fid=a', { agentId: 'a' }],
     ['__proto__=x&constructor=y&agent_id=a', { agentId: 'a' }],

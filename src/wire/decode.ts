@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { ClientEvent } from './events.js';
 import { Fields, isObject, type MessageProblem, wellFormed } from './fields.js';
 import { readInitiation } from './initiation.js';
+import { wireLimits } from './limits.js';
 
 export type Decoded =
   | { readonly ok: true; readonly event: ClientEvent }
@@ -41,6 +42,10 @@ function resultText(result: unknown): string {
 function fileIdsOf(message: Fields): string[] {
   // `file` repeats the first of `files` for old servers.
   const files = message.optionalChildren('files');
+  if (files !== undefined && files.length > wireLimits.filesMax) {
+    message.refuse('files', `a list of at most ${wireLimits.filesMax} files`, 'a longer one');
+    return [];
+  }
   if (files !== undefined && files.length > 0) return files.map((file) => file.text('file_id'));
   const file = message.child('file');
   return (message.raw('file') ?? undefined) === undefined ? [] : [file.text('file_id')];

@@ -1,8 +1,10 @@
 /** Typed events to the protocol's JSON, field by field: the shapes of the official clients, and their traps. Pure; main thread. */
 import { strict as assert } from 'node:assert';
 import { ms } from '../shared/units.js';
-import { type AudioFormat, audioFormats, type ServerEvent } from './events.js';
+import { type AudioFormat, audioFormats, type McpCallState, type ServerEvent, type ToolType } from './events.js';
 import { silenceBytes } from './formats.js';
+import { wireLimits } from './limits.js';
+import { turnEventShape } from './turn-event.js';
 
 const flushMs = ms(10);
 const flushAudio = Object.fromEntries(
@@ -13,6 +15,37 @@ const flushAudio = Object.fromEntries(
 function integer(value: number): number {
   assert(Number.isSafeInteger(value), 'ids on the wire are integers');
   return value;
+}
+
+/** The end of a long text is left out, never half of a character. */
+function cut(text: string): string {
+  const most = wireLimits.toolResultCharsMax;
+  if (text.length <= most) return text;
+  const last = text.charCodeAt(most - 1);
+  return text.slice(0, last >= 0xd800 && last <= 0xdbff ? most - 1 : most);
+}
+
+function toolOf(event: { readonly toolName: string; readonly toolCallId: string; readonly toolType: ToolType }): object {
+  return { tool_name: event.toolName, tool_call_id: event.toolCallId, tool_type: event.toolType };
+}
+
+function bounded(blocks: readonly object[]): readonly object[] {
+  const json = JSON.stringify(blocks);
+  return json.length <= wireLimits.toolResultCharsMax ? blocks : [{ type: 'text', text: cut(json) }];
+}
+
+/** Fields that only the state's own kind has. */
+function mcpStateOf(state: McpCallState): object {
+  switch (state.name) {
+    case 'awaiting_approval':
+      return { state: 'awaiting_approval', approval_timeout_secs: integer(Math.round(state.approvalTimeoutSecs)) };
+    case 'loading':
+      return { state: 'loading' };
+    case 'success':
+      return { state: 'success', result: bounded(state.result) };
+    case 'failure':
+      return { state: 'failure', error_message: cut(state.errorMessage) };
+  }
 }
 
 function shapeOf(event: ServerEvent): object {
@@ -78,18 +111,80 @@ function shapeOf(event: ServerEvent): object {
           expects_response: event.expectsResponse,
         },
       };
+    case 'agent_tool_request':
+      return {
+        type: 'agent_tool_request',
+        agent_tool_request: { ...toolOf(event), event_id: integer(event.eventId) },
+      };
     case 'agent_tool_response':
       return {
         type: 'agent_tool_response',
         agent_tool_response: {
-          tool_name: event.toolName,
-          tool_call_id: event.toolCallId,
-          tool_type: event.toolType,
+          ...toolOf(event),
           is_error: event.isError,
-          is_called: true,
+          is_called: event.isCalled ?? true,
           event_id: integer(event.eventId),
         },
       };
+    case 'agent_tool_response_full_payload': {
+      const { result, isTruncated } = event;
+      return {
+        type: 'agent_tool_response_full_payload',
+        agent_tool_response_full_payload: {
+          ...toolOf(event),
+          is_error: event.isError,
+          is_blocked: event.isBlocked ?? false,
+          is_called: event.isCalled ?? true,
+          event_id: integer(event.eventId),
+          full_tool_result: cut(result),
+          truncated: isTruncated === true || result.length > wireLimits.toolResultCharsMax,
+        },
+      };
+    }
+    case 'mcp_tool_call':
+      return {
+        type: 'mcp_tool_call',
+        mcp_tool_call: {
+          service_id: event.serviceId,
+          tool_call_id: event.toolCallId,
+          tool_name: event.toolName,
+          tool_description: event.toolDescription,
+          parameters: event.parameters,
+          timestamp: event.timestamp,
+          ...mcpStateOf(event.state),
+        },
+      };
+    case 'mcp_connection_status':
+      return {
+        type: 'mcp_connection_status',
+        mcp_connection_status: {
+          integrations: event.servers.map(({ serverId, isConnected, toolCount }) => ({
+            integration_id: serverId,
+            integration_type: 'mcp_server',
+            is_connected: isConnected,
+            tool_count: integer(toolCount),
+          })),
+        },
+      };
+    case 'asr_initiation_metadata':
+      return { type: 'asr_initiation_metadata', asr_initiation_metadata_event: {} };
+    case 'agent_response_metadata':
+      return {
+        type: 'agent_response_metadata',
+        agent_response_metadata_event: { metadata: event.metadata, event_id: integer(event.eventId) },
+      };
+    case 'context_usage':
+      return {
+        type: 'context_usage',
+        context_usage_event: {
+          event_id: integer(event.eventId),
+          model: event.model,
+          context_tokens: integer(event.contextTokens),
+          ...(event.contextLimitTokens === undefined ? {} : { context_limit_tokens: integer(event.contextLimitTokens) }),
+        },
+      };
+    case 'parley_turn_event':
+      return turnEventShape(event);
     case 'vad_score':
       assert(event.score >= 0 && event.score <= 1, 'a score is a probability');
       return { type: 'vad_score', vad_score_event: { vad_score: event.score } };

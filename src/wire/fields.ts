@@ -63,6 +63,11 @@ export class Fields {
     return Object.keys(this.#values);
   }
 
+  /** All of them as parsed, for who copies them. */
+  values(): Values {
+    return this.#values;
+  }
+
   pathOf(name: string): string {
     return this.#path === '' ? name : `${this.#path}.${name}`;
   }

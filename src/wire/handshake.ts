@@ -8,6 +8,7 @@ export type HandshakeQuery = {
   readonly source: string | undefined;
   readonly version: string | undefined;
   readonly environment: string;
+  readonly branchId: string | undefined;
 };
 
 export type QueryOutcome =
@@ -50,6 +51,7 @@ export function parseHandshakeQuery(query: string): QueryOutcome {
       source: values.get('source'),
       version: values.get('version'),
       environment: values.get('environment') ?? 'production',
+      branchId: values.get('branch_id'),
     },
   };
 }

@@ -36,15 +36,29 @@ function dynamicVariablesOf(variables: Fields): Record<string, string | number |
   return Object.fromEntries(entries); // defines own properties, so that a variable called __proto__ is one
 }
 
-/** JSON for a custom model, without the one name that turns dangerous when somebody merges it later. Depth is bounded by `decode.ts`. */
-function bodyCopy(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(bodyCopy);
-  if (!isObject(value)) return value;
+/** A copy as plain JSON, without the one name that turns dangerous when somebody merges it later. Depth is bounded by `decode.ts`. */
+function plainCopy(value: unknown): unknown {
+  if (typeof value === 'string') return wellFormed(value);
+  if (Array.isArray(value)) return value.map(plainCopy);
+  return isObject(value) ? copyWithout(value, (name) => name === '__proto__') : value;
+}
+
+function copyWithout(values: Readonly<Record<string, unknown>>, isLeftOut: (name: string) => boolean): Record<string, unknown> {
   return Object.fromEntries(
-    Object.entries(value)
-      .filter(([name]) => name !== '__proto__')
-      .map(([name, item]) => [name, bodyCopy(item)]),
+    Object.entries(values)
+      .filter(([name]) => !isLeftOut(name))
+      .map(([name, item]) => [wellFormed(name), plainCopy(item)]),
   );
+}
+
+/** What is kept of the message for the record. Secrets are for the headers of tools, and nobody reads them later. */
+function documentOf(message: Fields): Record<string, unknown> {
+  const document = copyWithout(message.values(), (name) => name === 'type' || name === '__proto__');
+  const variables = message.raw('dynamic_variables');
+  if (isObject(variables)) {
+    document['dynamic_variables'] = copyWithout(variables, (name) => name === '__proto__' || name.startsWith('secret__'));
+  }
+  return document;
 }
 
 /** Null, `{}` and absence mean "not overridden" at every level; fields that we have no use for are not looked at. */
@@ -53,6 +67,7 @@ export function readInitiation(message: Fields): Initiation {
   const [agent, tts] = [overrides.child('agent'), overrides.child('tts')];
   const [asr, conversation] = [overrides.child('asr'), overrides.child('conversation')];
   const prompt = agent.child('prompt');
+  const softTimeout = overrides.child('turn').child('soft_timeout_config');
   const sourceInfo = message.child('source_info');
   const extraBody = message.child('custom_llm_extra_body');
   return {
@@ -61,6 +76,10 @@ export function readInitiation(message: Fields): Initiation {
       llm: prompt.optionalText('llm'),
       firstMessage: agent.optionalText('first_message'),
       language: agent.optionalText('language'),
+      toolIds: prompt.optionalTexts('tool_ids'),
+      mcpServerIds: agent.optionalTexts('native_mcp_server_ids'),
+      maxDurationMessage: agent.optionalText('max_conversation_duration_message'),
+      softTimeoutMessage: softTimeout.optionalText('message'),
       voiceId: tts.optionalText('voice_id'),
       ttsModelId: tts.optionalText('model_id'),
       stability: tts.optionalNumber('stability', 0, 1),
@@ -72,9 +91,10 @@ export function readInitiation(message: Fields): Initiation {
       clientEvents: conversation.optionalTexts('client_events'),
     }),
     dynamicVariables: dynamicVariablesOf(message.child('dynamic_variables')),
+    document: documentOf(message),
     ...withoutAbsent({
       customLlmExtraBody:
-        extraBody.names().length === 0 ? undefined : (bodyCopy(message.raw('custom_llm_extra_body')) as Record<string, unknown>),
+        extraBody.names().length === 0 ? undefined : (plainCopy(message.raw('custom_llm_extra_body')) as Record<string, unknown>),
       userId: message.optionalText('user_id'),
       environment: message.optionalText('environment'),
       sourceInfo:

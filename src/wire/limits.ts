@@ -1,11 +1,13 @@
 /**
- * How large a client's message may be before it is looked at. The socket library cuts at 1 MiB with 1006 and no reason; these softer limits
+ * How large messages may be. Of a client's, before it is looked at: the socket library cuts at 1 MiB with 1006 and no reason; these softer limits
  * leave room to say what was wrong. Main thread.
  */
 export const wireLimits = {
   firstMessageBytesMax: 512 * 1024, // an initiation may carry a whole prompt
   controlBytesMax: 128 * 1024,
   audioBytesMax: 128 * 1024, // 2 s of 24 kHz audio; clients send 20 to 250 ms
+  filesMax: 16, // of one multimodal message
+  toolResultCharsMax: 16_384, // of a tool's result on its way to the client, at most six bytes each
 } as const;
 
 /** `audio_too_large`: dropped and counted, the call goes on. `too_large`: the call ends with 1008. */
