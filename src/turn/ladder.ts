@@ -4,7 +4,7 @@
  */
 import type { TurnSettings } from './settings.js';
 import type { CutReason, OpenTurn, ResumeReason } from './state.js';
-import { echoRatio, hasStopWord, isBackchannel, spokenLately, wordsOf } from './words.js';
+import { echoRatio, hasStopWord, isIgnorable, spokenLately, wordsOf } from './words.js';
 
 export type Verdict =
   | { readonly is: 'real'; readonly reason: CutReason }
@@ -38,7 +38,7 @@ export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
   if (words.length >= 2 && echoRatio(open.text, spoken) >= settings.echoRatio)
     return open.isSpeaking ? undecided : falseAlarm('echo');
   const isAnswer = agentText.trimEnd().endsWith('?');
-  if (isBackchannel(open.text, settings.language) && !isAnswer) {
+  if (isIgnorable(open.text, settings) && !isAnswer) {
     return open.isSpeaking ? undecided : falseAlarm('backchannel');
   }
   if (hasStopWord(open.text, settings.language)) return real('stop_word');

@@ -44,11 +44,17 @@ export type TurnSettings = {
   readonly activityHoldMs: number;
   /** Silence of both sides before the agent speaks again; negative: never. */
   readonly idleMs: number;
+  /** The same before the caller and the agent have said anything. */
+  readonly firstWaitMs: number;
   readonly idlePromptsMax: number;
   /** Silence of both sides that ends the call; negative: never. */
   readonly silenceEndMs: number;
   /** Whether the caller can interrupt at all. */
   readonly isInterruptible: boolean;
+  /** The same for the first message. */
+  readonly isFirstInterruptible: boolean;
+  /** Utterances that never interrupt, besides the backchannels of the language. */
+  readonly ignoredTerms: readonly string[];
   /** ISO 639-1; chooses the word lists. */
   readonly language: string;
 };
@@ -81,8 +87,11 @@ export const turnDefaults: TurnSettings = {
   falseHoldWindowMs: 30000,
   activityHoldMs: 2000,
   idleMs: 7000,
+  firstWaitMs: 7000,
   idlePromptsMax: 2,
   silenceEndMs: -1,
   isInterruptible: true,
+  isFirstInterruptible: true,
+  ignoredTerms: [],
   language: 'en',
 };

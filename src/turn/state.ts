@@ -81,6 +81,10 @@ export type TurnState = {
   readonly quietUntilMs: number;
   /** The speech after which the call ends. */
   readonly endAfterSpeech: number | undefined;
+  /** The speech whose tools are running: nobody is late meanwhile. */
+  readonly toolsOf: number | undefined;
+  /** The agent chose to wait in silence until the caller says something. */
+  readonly isSkipping: boolean;
   readonly failures: number;
   readonly isEnded: boolean;
 };
@@ -110,8 +114,18 @@ export type TurnEvent =
   | { readonly type: 'context_changed' }
   | { readonly type: 'agent_text'; readonly speech: number; readonly text: string }
   | { readonly type: 'audio_started'; readonly speech: number }
-  /** The reply's text is complete. `endsCall`: hang up once it was heard. `isEmpty`: there is nothing to hear. */
-  | { readonly type: 'reply_end'; readonly speech: number; readonly isEmpty: boolean; readonly endsCall: boolean }
+  /** The reply's text is complete. `endsCall`: hang up once it was heard. `isEmpty`: there is nothing to hear. `isSkip`: the agent wants to wait. */
+  | {
+      readonly type: 'reply_end';
+      readonly speech: number;
+      readonly isEmpty: boolean;
+      readonly endsCall: boolean;
+      readonly isSkip?: boolean;
+    }
+  /** Tools of a reply began to run, or all have ended. */
+  | { readonly type: 'tools'; readonly speech: number; readonly areRunning: boolean }
+  /** The call's time is over: say this and hang up. */
+  | { readonly type: 'last_words'; readonly text: string }
   | { readonly type: 'reply_failed'; readonly speech: number; readonly isHeard: boolean }
   | { readonly type: 'heard'; readonly speech: number; readonly heardMs: number }
   /** `isBroken`: synthesis failed before its end. */
@@ -147,10 +161,12 @@ export type Action =
       readonly isTyped: boolean;
       readonly speech: number;
       readonly isAdopted: boolean;
+      /** First and last speech sample of the turn. */
+      readonly startMs: number;
       readonly t0Ms: number;
       readonly delayMs: number;
     }
-  | { readonly type: 'drop_turn'; readonly turn: number; readonly reason: DropReason }
+  | { readonly type: 'drop_turn'; readonly turn: number; readonly reason: DropReason; readonly text: string }
   | { readonly type: 'tentative'; readonly turn: number; readonly text: string }
   | { readonly type: 'say'; readonly speech: number; readonly kind: SpeechKind; readonly text: string }
   | { readonly type: 'hold_back'; readonly speech: number }
@@ -190,6 +206,8 @@ export const initialState: TurnState = {
   startHops: 2,
   quietUntilMs: 0,
   endAfterSpeech: undefined,
+  toolsOf: undefined,
+  isSkipping: false,
   failures: 0,
   isEnded: false,
 };

@@ -89,6 +89,13 @@ export function isBackchannel(text: string, language: string): boolean {
   return words.length > 0 && words.length <= 4 && words.every((word) => backchannels.has(word));
 }
 
+/** Not worth an interruption: a backchannel, or one of the agent's own terms. The whole utterance is compared. */
+export function isIgnorable(text: string, settings: Pick<TurnSettings, 'language' | 'ignoredTerms'>): boolean {
+  if (isBackchannel(text, settings.language)) return true;
+  const key = keyOf(text);
+  return key !== '' && settings.ignoredTerms.some((term) => keyOf(term) === key);
+}
+
 export function hasStopWord(text: string, language: string): boolean {
   const { stops, waits } = listsFor(language);
   return waits.test(text) || wordsOf(text).some((word) => stops.has(word));

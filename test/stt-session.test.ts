@@ -1,0 +1,119 @@
+/** One session's recognition: which turn its words belong to when the ports of its thread are not in step. */
+import { test } from 'tap';
+import type { FromStt, SpeechEvent } from '../src/shared/links.js';
+import { InputWriter } from '../src/shared/ring.js';
+import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
+import { samples } from '../src/shared/units.js';
+import type { SttProvider, SttTurnOptions } from '../src/stt/port.js';
+import { SttSession } from '../src/stt/session.js';
+import { step } from '../src/turn/machine.js';
+import { turnDefaults } from '../src/turn/settings.js';
+import { type Action, initialState, type TurnEvent, type TurnState } from '../src/turn/state.js';
+
+const settings = { language: 'en', keywords: [] };
+const samplesPerMs = 16;
+const evidence = { speechMs: 64, continuousMs: 64, meanProbability: 0.9, levelOverFloorDb: 20, hold: 0, decidedAtMs: 0 };
+
+function speechStart(startMs: number, atMs: number): SpeechEvent {
+  return { ...evidence, type: 'speech_start', startSample: startMs * samplesPerMs, atSample: atMs * samplesPerMs };
+}
+
+/** A session over a second of audio, and the turns its recogniser was asked to open. */
+function session(): {
+  stt: SttSession;
+  turns: SttTurnOptions[];
+  answers: Omit<FromStt, 'slot' | 'generation'>[];
+  pushed: number[];
+} {
+  const slot = new Slot(createBlock(1), 0);
+  claim(slot);
+  new InputWriter(slot).write(new Int16Array(1000 * samplesPerMs).fill(1));
+  slot.store(Cell.vadRead, 1000 * samplesPerMs);
+  const turns: SttTurnOptions[] = [];
+  const pushed: number[] = [];
+  const provider: SttProvider = {
+    name: 'scripted',
+    warm: async () => undefined,
+    close: async () => undefined,
+    openTurn: (options) => {
+      turns.push(options);
+      return {
+        push: (_chunk, firstSample) => void pushed.push(firstSample),
+        pause: () => undefined,
+        resume: () => undefined,
+        close: () => undefined,
+      };
+    },
+  };
+  const answers: Omit<FromStt, 'slot' | 'generation'>[] = [];
+  return {
+    stt: new SttSession(
+      slot,
+      provider,
+      settings,
+      () => 0,
+      (answer) => answers.push(answer),
+    ),
+    turns,
+    answers,
+    pushed,
+  };
+}
+
+test('speech that recognition hears of after its turn was closed is recognised as the next turn', (t) => {
+  const { stt, turns, answers, pushed } = session();
+  // The caller typed: conversation had seen the speech and closed the turn that it opened; the detector's word of it comes here later.
+  stt.closeTurn(1, 600 * samplesPerMs);
+  stt.speech(speechStart(400, 500));
+  t.equal(turns.length, 1);
+  t.equal(pushed[0], 600 * samplesPerMs, 'from where the closed turn ends');
+  turns[0]!.onTranscript({ text: 'wait', isFinal: false, lastSample: samples(900 * samplesPerMs) });
+  t.match(answers, [{ type: 'transcript', turn: 2, text: 'wait' }], 'which nothing has opened at conversation');
+  t.end();
+});
+
+test('words without an open turn open one, and the speech they belong to goes on in it', (t) => {
+  let state: TurnState = initialState;
+  const feed = (atMs: number, event: TurnEvent): readonly Action[] => {
+    const result = step(state, event, atMs, turnDefaults, { idle: [], apology: '' });
+    state = result.state;
+    return result.actions;
+  };
+  const words = (text: string, throughMs: number, isFinal: boolean): TurnEvent => ({
+    type: 'transcript',
+    turn: state.turn,
+    text,
+    isFinal,
+    throughMs,
+  });
+  feed(0, { type: 'started', firstMessage: '' });
+  t.same(feed(900, words('', 880, false)), [], 'no words, no turn');
+  t.equal(state.open, undefined);
+  t.match(feed(900, words('I would', 880, false)), [{ type: 'tentative', turn: 1, text: 'I would' }]);
+  t.match(state.open, { isSpeaking: false, text: 'I would', t0Ms: 880 });
+  feed(910, { type: 'speech_start', startMs: 300, hold: 0 });
+  t.match(state.open, { isSpeaking: true, text: 'I would' }, "the gate's own word of it, late");
+  feed(2192, { type: 'speech_end', t0Ms: 2000, speechMs: 1600 });
+  t.match(feed(2300, words('I would like a pizza.', 2192, true)), [
+    { type: 'tentative' },
+    { type: 'generate' },
+    { type: 'commit', turn: 1, text: 'I would like a pizza.' },
+  ]);
+  t.end();
+});
+
+test('words alone are answered when nothing more is heard', (t) => {
+  let state: TurnState = initialState;
+  const types: string[] = [];
+  for (const [atMs, event] of [
+    [0, { type: 'started', firstMessage: '' }],
+    [900, { type: 'transcript', turn: 1, text: 'Yes.', isFinal: true, throughMs: 880 }],
+    [880 + turnDefaults.delayCompleteMs, { type: 'time' }],
+  ] as const) {
+    const result = step(state, event, atMs, turnDefaults, { idle: [], apology: '' });
+    state = result.state;
+    types.push(...result.actions.map(({ type }) => type));
+  }
+  t.same(types, ['tentative', 'generate', 'commit']);
+  t.end();
+});
