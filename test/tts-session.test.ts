@@ -7,6 +7,7 @@ import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
 import { hz, ms } from '../src/shared/units.js';
 import type { TtsProvider, TtsStreamOptions } from '../src/tts/port.js';
 import { pacing, type TtsAnswer, TtsSession } from '../src/tts/session.js';
+import { alignmentJson } from '../src/wire/audio-out.js';
 
 const rateHz = 16000;
 const samplesPerMs = 16;
@@ -89,7 +90,7 @@ class Rig {
     this.session = new TtsSession(
       this.slot,
       this.#generation,
-      { provider: this.provider, voice, rateHz: hz(rateHz), encoding: 'pcm' },
+      { provider: this.provider, voice, rateHz: hz(rateHz), encoding: 'pcm', alignmentJson },
       this.counters,
       () => undefined,
       () => this.atMs,

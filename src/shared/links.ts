@@ -98,10 +98,14 @@ export type ToTts = Address &
         /** Of what the client hears. */
         readonly rateHz: number;
         readonly encoding: 'pcm' | 'ulaw';
+        /** What is handed to the client goes to the API thread too. */
+        readonly isRecorded?: boolean;
       }
     /** A speech begins to be made. Nothing of it is heard, and no more than its first segment is synthesised, before `release`. */
     | { readonly type: 'speak'; readonly speech: number; readonly isProtected: boolean }
     | { readonly type: 'text'; readonly speech: number; readonly delta: string }
+    /** No text for a while: a tool runs. What there is gets spoken, and silence meanwhile is nobody's fault. */
+    | { readonly type: 'text_pause'; readonly speech: number }
     | { readonly type: 'text_end'; readonly speech: number }
     /** The speech may be heard from now on, under `epoch` and `eventId`, after main has sent `afterControl` control messages. */
     | {

@@ -33,6 +33,8 @@ import { strict as assert } from 'node:assert';
  *   floor          0 no agent audio on the floor, 1 audible and interruptible, 2 audible and protected.
  * stt writes
  *   sttRead        samples read so far (statistics only).
+ * api writes
+ *   recordRead     samples recorded so far, when the session is recorded.
  */
 export const Cell = {
   generation: 0,
@@ -54,6 +56,7 @@ export const Cell = {
   outputWritten: 49,
   floor: 50,
   sttRead: 64,
+  recordRead: 80,
 } as const;
 export type CellIndex = (typeof Cell)[keyof typeof Cell];
 
@@ -77,7 +80,7 @@ export const Board = {
 } as const;
 
 const boardBytes = 128 * 4;
-export const headerCells = 80;
+export const headerCells = 96;
 const headerBytes = headerCells * 4;
 
 /** Input ring: 65,536 samples = 4.096 s at 16 kHz (pre-roll .5 s, replay 2 s, burst 2 s). A power of two. */

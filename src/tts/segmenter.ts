@@ -111,6 +111,16 @@ export class Segmenter {
     return segments;
   }
 
+  /** No text comes for a while, and none is on its way: what there is is cut off as it stands. */
+  pause(): Segment[] {
+    const segments: Segment[] = [];
+    if (this.#isOver) return segments;
+    this.#cutAll(segments);
+    while (this.#speakable.text.length > segmentLimits.max) segments.push(this.#cut(this.#forcedCut()));
+    if (this.#speakable.text.length > 0) segments.push(this.#cut(this.#speakable.text.length));
+    return segments;
+  }
+
   #sentenceMin(): number {
     return this.#isFirst ? segmentLimits.firstSentenceMin : segmentLimits.sentencesMin;
   }

@@ -39,6 +39,8 @@ export class Speech {
   isComplete = false;
   /** Synthesis failed for good before the end of the text. */
   isBroken = false;
+  /** There is no text to make audio of, and that is as it should be. */
+  isAwaitingText = false;
 
   #number: number;
   readonly #provider: TtsProvider;
@@ -99,10 +101,18 @@ export class Speech {
 
   addText(delta: string): void {
     if (this.#isTextOver || this.#isStopped) return;
+    this.isAwaitingText = false;
     const text = delta.slice(0, Math.max(0, textCharsMax - this.#textChars));
     this.#textChars += text.length;
     this.timeline.addText(text);
     this.#take(this.#segmenter.push(text, this.#now()));
+  }
+
+  /** A tool runs: no text for a while. What there is gets spoken. */
+  pauseText(): void {
+    if (this.#isTextOver || this.#isStopped) return;
+    this.isAwaitingText = true;
+    this.#take(this.#segmenter.pause());
   }
 
   endText(): void {

@@ -13,6 +13,13 @@ const voicedAmplitude = 160;
 /** Fast speech, for how much of a piece without alignment may have sounded when it broke off: rather a word twice than one lost. */
 const charMsMin = 50;
 
+/** Characters and when each sounds, in whole milliseconds from the start of a frame. The three arrays have one length. */
+export type CharSpans = {
+  readonly chars: readonly string[];
+  readonly startMs: readonly number[];
+  readonly durationMs: readonly number[];
+};
+
 type Piece = { readonly start: number; readonly end: number; firstSample: number; endSample: number; isAligned: boolean };
 
 export class Timeline {
@@ -24,6 +31,9 @@ export class Timeline {
   /** For each character of the original: first sample and one past the last, -1 while unknown. */
   readonly #starts: number[] = [];
   readonly #ends: number[] = [];
+  /** For each character of the original: it is spoken, and its times are the provider's own. */
+  readonly #isSpoken: boolean[] = [];
+  readonly #isExact: boolean[] = [];
   #samples = 0;
 
   constructor(rateHz: number) {
@@ -47,7 +57,10 @@ export class Timeline {
   /** A piece of text goes to the synthesiser. `offsets[i]`: index in the original of its character i. */
   addPiece(offsets: Uint32Array): void {
     const start = this.#originalIndex.length;
-    for (const offset of offsets) this.#originalIndex.push(offset);
+    for (const offset of offsets) {
+      this.#originalIndex.push(offset);
+      this.#isSpoken[offset] = true;
+    }
     this.#pieces.push({ start, end: this.#originalIndex.length, firstSample: -1, endSample: -1, isAligned: false });
   }
 
@@ -113,6 +126,40 @@ export class Timeline {
     }
     this.#starts[original] = start;
     this.#ends[original] = end;
+    this.#isExact[original] = !replaces;
+  }
+
+  /**
+   * The characters that begin to sound in samples `from` to `end` (not included), in the order of the text, by the provider's own times;
+   * what was only spread is not told. Spoken characters without a time of their own (spaces, marks) stand with no length before the
+   * character that follows them; `isLast` adds those behind the last one.
+   */
+  charsBetween(from: number, end: number, isLast: boolean): CharSpans {
+    const spans = { chars: [] as string[], startMs: [] as number[], durationMs: [] as number[] };
+    const msAt = (sample: number): number => Math.round((Math.max(0, sample - from) * 1000) / this.#rateHz);
+    const add = (index: number, startMs: number, durationMs: number): void => {
+      const char = charAt(this.#original, index);
+      if (char === undefined) return;
+      spans.chars.push(char);
+      spans.startMs.push(startMs);
+      spans.durationMs.push(durationMs);
+    };
+    let firstSilent = 0;
+    for (let index = 0; index < this.#starts.length; index++) {
+      const start = this.#starts[index]!;
+      if (start < 0) continue;
+      if (start >= from && start < end && this.#isExact[index] === true) {
+        const startMs = msAt(start);
+        for (let silent = firstSilent; silent < index; silent++) if (this.#isSpoken[silent] === true) add(silent, startMs, 0);
+        add(index, startMs, msAt(this.#ends[index]!) - startMs);
+      }
+      firstSilent = index + 1;
+    }
+    if (isLast && this.#isExact[firstSilent - 1] === true) {
+      for (let silent = firstSilent; silent < this.#original.length; silent++)
+        if (this.#isSpoken[silent] === true) add(silent, msAt(end), 0);
+    }
+    return spans;
   }
 
   /** Length of the prefix of the original text that was heard when the first `heardSamples` samples were played; ends with a word. */
@@ -205,6 +252,13 @@ export class Timeline {
       yield { start, end, firstChar: match.index, lastChar: match.index + match[0].length };
     }
   }
+}
+
+/** The whole character that begins at `index`; undefined for the second half of a pair. Halves without a partner become U+FFFD. */
+function charAt(text: string, index: number): string | undefined {
+  const isSecondHalf = index > 0 && text.codePointAt(index - 1)! > 0xffff;
+  const char = String.fromCodePoint(text.codePointAt(index)!);
+  return isSecondHalf ? undefined : char.replace(/\p{Surrogate}/u, '\ufffd');
 }
 
 /** First voiced sample and one past the last; undefined when nothing is voiced. */

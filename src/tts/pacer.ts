@@ -1,0 +1,219 @@
+/**
+ * Frames the speech on the floor into the output ring. One pacer a session, TTS thread.
+ *
+ * It keeps an absolute schedule: `playEnd` is when the client will have played all that was framed, and the next frame is due when less
+ * than the lead is left. A late tick sends what is due and catches up without ever exceeding the lead.
+ */
+import { fadeIn } from '../audio/fade.js';
+import { encodeMulaw } from '../audio/mulaw.js';
+import { FrameWriter } from '../shared/frames.js';
+import { Cell, type Slot } from '../shared/slots.js';
+import { type Hz, ms, samplesIn } from '../shared/units.js';
+import { pacing } from './pacing.js';
+import type { Speech } from './speech.js';
+import type { SpokenTrack } from './spoken.js';
+import type { CharSpans } from './timeline.js';
+
+/** What the client hears, and how its alignment is written on the wire. */
+export type OutputFormat = {
+  readonly rateHz: Hz;
+  readonly encoding: 'pcm' | 'ulaw';
+  readonly alignmentJson: (spans: CharSpans) => string;
+};
+
+export type TtsCounters = { underruns: number; frames: number; rewinds: number; framesWaited: number };
+
+/** A speech that may be heard, and how far it is. */
+export type OnFloor = {
+  readonly speech: Speech;
+  readonly epoch: number;
+  readonly eventId: number;
+  readonly afterControl: number;
+  /** Session position of the speech's sample 0. */
+  readonly base: number;
+  hasStarted: boolean;
+  /** Audio framed so far. */
+  framedMs: number;
+  /** The frame with the last sample was pushed. */
+  isFramed: boolean;
+  fadesIn: boolean;
+};
+
+/** Lateness that a steady machine shows too, and how slowly more is forgotten: half of it in about a second of ticks. */
+const lateFreeMs = 3;
+const lateKeptRatio = 0.9965;
+
+/** The pacer's own instants lie on its grid. */
+const onGrid = (atMs: number): number => Math.ceil(atMs / pacing.gridMs) * pacing.gridMs;
+
+const noBytes = new Uint8Array(0);
+
+export class Pacer {
+  readonly #slot: Slot;
+  readonly #generation: number;
+  readonly #format: OutputFormat;
+  readonly #counters: TtsCounters;
+  readonly #ringMain: () => void;
+  /** Follows what becomes of the frames, when the session is recorded. */
+  readonly #track: SpokenTrack | undefined;
+  readonly #writer: FrameWriter;
+  readonly #samples: Int16Array;
+  readonly #bytes: Uint8Array;
+  #playEndMs = 0;
+  #nextPosition = 0;
+  #wasHeld = false;
+  /** How late ticks were lately: the worst, forgotten slowly. */
+  #lateMs = 0;
+
+  constructor(
+    slot: Slot,
+    generation: number,
+    format: OutputFormat,
+    counters: TtsCounters,
+    ringMain: () => void,
+    track: SpokenTrack | undefined,
+  ) {
+    this.#slot = slot;
+    this.#generation = generation;
+    this.#format = format;
+    this.#counters = counters;
+    this.#ringMain = ringMain;
+    this.#track = track;
+    this.#writer = new FrameWriter(slot);
+    this.#samples = new Int16Array(samplesIn(ms(pacing.frameMs), format.rateHz));
+    this.#bytes = new Uint8Array(this.#samples.length * (format.encoding === 'pcm' ? 2 : 1));
+  }
+
+  /** Session position behind everything that was ever framed. */
+  get nextPosition(): number {
+    return this.#nextPosition;
+  }
+
+  /** A tick of the grid that was due at `dueAtMs`. */
+  ticked(atMs: number, dueAtMs: number): void {
+    this.#lateMs = Math.max(atMs - dueAtMs - lateFreeMs, this.#lateMs * lateKeptRatio, 0);
+  }
+
+  /** Nothing that was framed goes on: the next frame begins a schedule of its own. */
+  stop(): void {
+    this.#playEndMs = 0;
+  }
+
+  /** Whether a HOLD forbids frames. After one the schedule does not reach back into it. */
+  isHeld(atMs: number): boolean {
+    const isHeld = this.#slot.held;
+    if (this.#wasHeld && !isHeld) this.#playEndMs = Math.max(this.#playEndMs, atMs);
+    this.#wasHeld = isHeld;
+    return isHeld;
+  }
+
+  /** A resume: frames again from the speech's sample `from` on, for a client that has had nothing to play for `holeMs` (negative: has some left). */
+  reframe(floor: OnFloor, from: number, holeMs: number, atMs: number): void {
+    this.#track?.superseded(atMs);
+    this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
+    floor.speech.cursor = from;
+    floor.isFramed = false;
+    floor.fadesIn = holeMs > 0;
+    this.#playEndMs = atMs + Math.max(0, -holeMs);
+    this.frame(floor, atMs);
+  }
+
+  /** What is framed of the speech on the floor is superseded: nobody may hear it any more. */
+  supersede(atMs: number): void {
+    this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
+    this.#track?.superseded(atMs);
+  }
+
+  /** Pushes every frame that is due. */
+  frame(floor: OnFloor, atMs: number): void {
+    const { speech } = floor;
+    let pushed = false;
+    while (!floor.isFramed) {
+      const leftMs = this.#playEndMs - atMs;
+      if (leftMs > this.#leadMs(floor) - pacing.frameMs) break;
+      const count = speech.audio.copy(speech.cursor, this.#samples);
+      const isLast = speech.isComplete && speech.cursor + count >= speech.audio.end;
+      if (count < this.#samples.length && !isLast && (count === 0 || leftMs > pacing.shortFrameMs)) {
+        if (leftMs < 0 && floor.hasStarted && this.#playEndMs > 0) this.#underrun(speech);
+        break;
+      }
+      if (isLast && count === 0) {
+        floor.isFramed = true;
+        break;
+      }
+      if (!this.#push(floor, count, isLast, atMs)) {
+        this.#counters.framesWaited += 1;
+        break;
+      }
+      pushed = true;
+      speech.cursor += count;
+      floor.isFramed = isLast;
+    }
+    if (!pushed) return;
+    speech.audio.forgetBefore(speech.cursor - samplesIn(ms(pacing.keptMs), this.#format.rateHz));
+    speech.feed();
+    this.#ringMain();
+  }
+
+  /** Audio to keep ahead: the start's while the speech is young, then as little as link and timers allow. */
+  #leadMs(floor: OnFloor): number {
+    const isYoung = floor.framedMs < pacing.leadStartMs;
+    const unsteadyMs = this.#slot.load(Cell.linkJitterMs) + this.#lateMs;
+    const leadMs = Math.min(pacing.leadMaxMs, pacing.leadMinMs + unsteadyMs);
+    return isYoung ? Math.max(pacing.leadStartMs, leadMs) : leadMs;
+  }
+
+  /** The synthesiser was too slow: the caller hears a hole. Counted once a hole. While a tool runs there is nothing to hear. */
+  #underrun(speech: Speech): void {
+    if (!speech.isAwaitingText) this.#counters.underruns += 1;
+    this.#playEndMs = 0;
+  }
+
+  #push(floor: OnFloor, count: number, isLast: boolean, atMs: number): boolean {
+    const { rateHz, encoding } = this.#format;
+    const { speech } = floor;
+    const samples = this.#samples.subarray(0, count);
+    if (floor.fadesIn) fadeIn(samples, Math.min(count, samplesIn(ms(pacing.fadeInMs), rateHz)));
+    const payload =
+      encoding === 'ulaw'
+        ? encodeMulaw(samples, this.#bytes.subarray(0, count))
+        : new Uint8Array(samples.buffer, samples.byteOffset, count * 2);
+    const isContinuing = this.#playEndMs > atMs;
+    const durationMs = (count * 1000) / rateHz;
+    const position = floor.base + speech.cursor;
+    const isAccepted = this.#writer.push(
+      {
+        generation: this.#generation,
+        epoch: floor.epoch,
+        take: this.#slot.load(Cell.take),
+        eventId: floor.eventId,
+        speech: speech.number,
+        afterControl: floor.afterControl,
+        position,
+        sampleCount: count,
+        isLast: isLast ? 1 : 0,
+        scheduledAtMs: isContinuing ? Math.min(atMs, onGrid(this.#playEndMs - (this.#leadMs(floor) - pacing.frameMs))) : atMs,
+      },
+      payload,
+      this.#alignmentOf(speech, count, isLast),
+    );
+    if (!isAccepted) return false;
+    this.#track?.framed(floor.epoch, position, samples);
+    this.#playEndMs = Math.max(this.#playEndMs, atMs) + durationMs;
+    this.#nextPosition = Math.max(this.#nextPosition, position + count);
+    this.#counters.frames += 1;
+    floor.framedMs += durationMs;
+    floor.fadesIn = false;
+    if (!floor.hasStarted) {
+      floor.hasStarted = true;
+      this.#slot.store(Cell.floor, speech.isProtected ? 2 : 1);
+    }
+    return true;
+  }
+
+  /** Empty: nothing begins to sound in the frame, or the synthesiser does not say when. */
+  #alignmentOf(speech: Speech, count: number, isLast: boolean): Uint8Array {
+    const spans = speech.timeline.charsBetween(speech.cursor, speech.cursor + count, isLast);
+    return spans.chars.length === 0 ? noBytes : Buffer.from(this.#format.alignmentJson(spans));
+  }
+}

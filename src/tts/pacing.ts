@@ -1,0 +1,19 @@
+/** The numbers of the pacer: how far ahead audio is sent, and what is said again after a hole. TTS thread. */
+export const pacing = {
+  /** All sessions are looked at together this often, so that main is woken once for many frames. */
+  gridMs: 5,
+  frameMs: 40,
+  /** The first audio of a speech goes out unpaced up to this. */
+  leadStartMs: 120,
+  /** Afterwards this much is sent ahead of real time, more when link or timers are unsteady: less stutters, more delays a barge-in. */
+  leadMinMs: 80,
+  leadMaxMs: 250,
+  /** A frame that cannot be filled is sent short when less than this is left to play. */
+  shortFrameMs: 30,
+  /** After a hole up to this the next sample follows; after a longer one the word before it is said again. */
+  holeMs: 250,
+  rewindMaxMs: 600,
+  fadeInMs: 5,
+  /** Audio kept behind the cursor, for rewinding. */
+  keptMs: 1500,
+} as const;

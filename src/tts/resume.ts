@@ -1,0 +1,79 @@
+/** A false alarm: the speech on the floor goes on, from where the client stopped or from the word before. One a session, TTS thread. */
+import { msUntil } from '../shared/clock.js';
+import { Cell, type Slot } from '../shared/slots.js';
+import { type Hz, ms, samplesIn } from '../shared/units.js';
+import type { OnFloor, Pacer, TtsCounters } from './pacer.js';
+import { pacing } from './pacing.js';
+import type { Speech } from './speech.js';
+
+export type Resumed = { readonly type: 'resume_ready'; readonly hold: number; readonly rewoundSamples: number };
+
+export class Resume {
+  readonly #slot: Slot;
+  readonly #rateHz: Hz;
+  readonly #pacer: Pacer;
+  readonly #counters: TtsCounters;
+  /** How long the client had nothing to play. */
+  readonly #onHole: (holeMs: number) => void;
+  readonly #ringMain: () => void;
+  #hold = 0;
+
+  constructor(
+    slot: Slot,
+    rateHz: Hz,
+    pacer: Pacer,
+    counters: TtsCounters,
+    onHole: (holeMs: number) => void,
+    ringMain: () => void,
+  ) {
+    this.#slot = slot;
+    this.#rateHz = rateHz;
+    this.#pacer = pacer;
+    this.#counters = counters;
+    this.#onHole = onHole;
+    this.#ringMain = ringMain;
+  }
+
+  /** Ordered, and not possible yet. */
+  get isPending(): boolean {
+    return this.#hold > 0;
+  }
+
+  /** The HOLD numbered `hold` was for nothing. */
+  order(hold: number): void {
+    this.#hold = hold;
+  }
+
+  cancel(): void {
+    this.#hold = 0;
+  }
+
+  /** Waits until main has said that it obeys the HOLD, so that what was sent is known to the sample; then frames from there again. */
+  attempt(floor: OnFloor | undefined, atMs: number): Resumed | undefined {
+    const hold = this.#hold;
+    if (this.#slot.load(Cell.holdSeen) < hold && this.#slot.held) {
+      this.#ringMain();
+      return undefined;
+    }
+    this.#hold = 0;
+    const rewoundSamples = floor?.hasStarted === true ? this.#goOn(floor, atMs) : 0;
+    return { type: 'resume_ready', hold, rewoundSamples };
+  }
+
+  #goOn(floor: OnFloor, atMs: number): number {
+    const sent = Math.max(0, this.#slot.load(Cell.sentPosition) - floor.base);
+    const holeMs = -msUntil(this.#slot.load(Cell.playEndAtMs), atMs);
+    this.#onHole(Math.max(0, holeMs));
+    const from = holeMs <= pacing.holeMs ? sent : rewound(floor.speech, sent, this.#rateHz);
+    if (from < sent) this.#counters.rewinds += 1;
+    this.#pacer.reframe(floor, from, holeMs, atMs);
+    return sent - from;
+  }
+}
+
+/** Start of the word before `sample`, at most the rewind limit back. */
+export function rewound(speech: Speech, sample: number, rateHz: Hz): number {
+  const limit = samplesIn(ms(pacing.rewindMaxMs), rateHz);
+  const start = speech.timeline.wordStartBefore(sample);
+  return Math.max(0, speech.audio.start, sample - start <= limit ? start : sample);
+}
