@@ -3,10 +3,13 @@
  * imports this file. A bad value stops the start with the name, the value and the allowed range.
  */
 import { cpus } from 'node:os';
+import type { ApiSetup } from './api/setup.js';
 import type { LlmSetup } from './llm/create.js';
 import { EngineError } from './shared/errors.js';
+import { parseStoreUrl, storeVariable } from './store/open.js';
 import type { SttSetup } from './stt/create.js';
 import { type LogLevel, logLevels } from './telemetry/log.js';
+import { parseAllowedHosts } from './tools/address-guard.js';
 import type { TtsSetup } from './tts/create.js';
 
 export type Config = {
@@ -23,6 +26,7 @@ export type Config = {
   readonly stt: SttSetup;
   readonly llm: LlmSetup;
   readonly tts: TtsSetup;
+  readonly api: ApiSetup;
 };
 
 /** Settings that no deployment has needed to change so far; their relations are asserted where they are used. */
@@ -36,8 +40,14 @@ export const fixed = {
   initiationGraceMs: 1000,
   pingIntervalMs: 2000,
   heardWaitMs: 100,
+  agentWaitMs: 1500,
   readyTimeoutMs: 30_000,
   stopTimeoutMs: 5000,
+  /** After the API thread died it is started again this much later, … */
+  apiRestartDelayMs: 1000,
+  /** … at most so often in this time; then the process goes on without it. */
+  apiRestartsMax: 5,
+  apiRestartWindowMs: 600_000,
 } as const;
 
 type Row = { readonly name: string; readonly fallback: string; readonly allowed: string; readonly means: string };
@@ -96,6 +106,45 @@ export const settingsTable: readonly Row[] = [
     allowed: 'http(s) URL',
     means: 'another server for its protocol',
   },
+  storeVariable,
+  {
+    name: 'PARLEY_RECORDINGS',
+    fallback: './parley-recordings (with the memory store: off)',
+    allowed: 'a folder | off',
+    means: 'where the sound of calls is kept',
+  },
+  {
+    name: 'PARLEY_API_KEY',
+    fallback: '',
+    allowed: 'a key of at least 8 characters',
+    means: 'asked for by the REST side (xi-api-key); without one that side answers on loopback addresses only',
+  },
+  {
+    name: 'PARLEY_SIGNING_KEY',
+    fallback: '(made from PARLEY_API_KEY, else new at each start)',
+    allowed: 'a secret of at least 16 characters',
+    means: 'signs conversation URLs',
+  },
+  {
+    name: 'PARLEY_PUBLIC_URL',
+    fallback: '(from each request’s Host and X-Forwarded-Proto)',
+    allowed: 'http(s) URL',
+    means: 'how clients reach this server',
+  },
+  {
+    name: 'PARLEY_WEBHOOK_URL',
+    fallback: '',
+    allowed: 'http(s) URL',
+    means: 'gets the transcript of each call when it is over',
+  },
+  { name: 'PARLEY_WEBHOOK_SECRET', fallback: '', allowed: 'a secret', means: 'signs what is posted to PARLEY_WEBHOOK_URL' },
+  {
+    name: 'PARLEY_TOOL_HOSTS_ALLOWED',
+    fallback: '(public addresses only)',
+    allowed: 'host, host:port, address or CIDR range, separated by commas',
+    means: 'private addresses that tools may talk to',
+  },
+  { name: 'PARLEY_MCP_STDIO', fallback: '0', allowed: '0 | 1', means: 'whether MCP servers may be programs of this machine' },
 ];
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -125,6 +174,13 @@ export function readConfig(environment: Environment): Config {
     if (text === '') return '';
     if (!/^https?:\/\//.test(text) || !URL.canParse(text)) throw bad(name, text);
     return text.replace(/\/+$/, '');
+  };
+
+  const secret = (name: string, charsMin: number): string => {
+    const text = read(name);
+    // The value stays out of the message.
+    if (text !== '' && text.length < charsMin) throw bad(name, '…');
+    return text;
   };
 
   const groqKey = read('GROQ_API_KEY');
@@ -158,6 +214,13 @@ export function readConfig(environment: Environment): Config {
       throw new EngineError('config', `${name}="openai" needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server without keys.`);
     }
   }
+  const store = parseStoreUrl(read('PARLEY_STORE') || storeVariable.fallback);
+  const recordings = read('PARLEY_RECORDINGS') || (store.kind === 'memory' ? 'off' : './parley-recordings');
+  if (read('PARLEY_WEBHOOK_URL') !== '' && read('PARLEY_WEBHOOK_SECRET') === '') {
+    throw new EngineError('config', 'PARLEY_WEBHOOK_URL needs PARLEY_WEBHOOK_SECRET, which is not set.');
+  }
+  const toolHostsAllowed = read('PARLEY_TOOL_HOSTS_ALLOWED');
+  parseAllowedHosts(toolHostsAllowed); // fails here, where a bad value stops the start
   return {
     host: read('PARLEY_HOST') || '127.0.0.1',
     port: integer('PARLEY_PORT', 8080, 0, 65535),
@@ -176,6 +239,17 @@ export function readConfig(environment: Environment): Config {
       baseUrl: urls[tts],
       model: read('PARLEY_TTS_MODEL'),
       voice: read('PARLEY_TTS_VOICE'),
+    },
+    api: {
+      store,
+      recordingsPath: recordings === 'off' ? undefined : recordings,
+      apiKey: secret('PARLEY_API_KEY', 8),
+      signingKey: secret('PARLEY_SIGNING_KEY', 16),
+      publicUrl: url('PARLEY_PUBLIC_URL'),
+      webhookUrl: url('PARLEY_WEBHOOK_URL'),
+      webhookSecret: read('PARLEY_WEBHOOK_SECRET'),
+      toolHostsAllowed,
+      isMcpStdioAllowed: choice('PARLEY_MCP_STDIO', ['0', '1'], '0') === '1',
     },
   };
 }

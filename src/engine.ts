@@ -7,11 +7,14 @@ import { readFileSync } from 'node:fs';
 import './shared/no-telemetry.js';
 
 import { type Config, fixed } from './config.js';
+import { signingKeyOf } from './server/access.js';
+import { ApiGate } from './server/api-gate.js';
 import { Calls, type Visitor } from './server/calls.js';
 import { callsMetrics } from './server/calls-metrics.js';
 import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
 import { createRoutes } from './server/routes.js';
+import { uploadRule } from './server/upload-rule.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
@@ -28,6 +31,7 @@ const socketLimits = {
   messageBytesMax: 1024 * 1024,
   bodyBytesMax: 1024 * 1024,
   bodyTimeoutMs: 10_000,
+  bodiesBytesMax: 256 * 1024 * 1024,
   headerBytesMax: 16 * 1024,
   bufferedBytesMax: 1024 * 1024,
 } as const;
@@ -44,6 +48,7 @@ export class Engine {
   readonly #calls: Calls;
   readonly #threads: Threads;
   readonly #recorder: Recorder;
+  readonly #api: ApiGate;
   readonly #log: Log;
   readonly #stopTimers: () => void;
   #stopping: Promise<MetricsAnswer[]> | undefined;
@@ -55,6 +60,7 @@ export class Engine {
     calls: Calls;
     threads: Threads;
     recorder: Recorder;
+    api: ApiGate;
     log: Log;
     stopTimers: () => void;
   }) {
@@ -64,6 +70,7 @@ export class Engine {
     this.#calls = parts.calls;
     this.#threads = parts.threads;
     this.#recorder = parts.recorder;
+    this.#api = parts.api;
     this.#log = parts.log;
     this.#stopTimers = parts.stopTimers;
   }
@@ -74,9 +81,13 @@ export class Engine {
     const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
     const block = createBlock(config.sessionsMax);
     const recorder = new Recorder('main');
+    const keys = { apiKey: config.api.apiKey, signingKey: signingKeyOf(config.api.signingKey, config.api.apiKey) };
+    const isLoopback = isLoopbackHost(config.host);
+    const gate: { current: ApiGate | undefined } = { current: undefined };
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
-    const threads = await Threads.start(config, [...agents.values()], block, {
+    const apiFacts = { version, signingKey: keys.signingKey, isLoopback, processStartedAtMs: Date.now() };
+    const threads = await Threads.start(config, [...agents.values()], block, apiFacts, {
       onConversation: (message) => calls.current?.fromConversation(message),
       onReleased: (message) => calls.current?.released(message),
       onRing: () => calls.current?.ring(),
@@ -86,8 +97,16 @@ export class Engine {
         calls.current?.endAll(1011, 'Internal error. Please call again.');
         onDeath(error);
       },
+      onApi: (message) => gate.current?.fromApi(message),
+      onApiDeath: (error, restartsInMs) => {
+        recorder.count('parley_api_deaths_total');
+        log('thread.failed', { thread: 'api', message: error.message, restarts_in_ms: restartsInMs ?? -1 });
+        gate.current?.died();
+      },
     });
-    const live = new Calls(block, threads.lanes, recorder, log, nowMs);
+    const api = new ApiGate((message) => threads.toApi(message), recorder);
+    gate.current = api;
+    const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys);
     calls.current = live;
     const page = loadPages();
     const answers = async (): Promise<MetricsAnswer[]> => [
@@ -101,6 +120,7 @@ export class Engine {
       liveCount: () => live.liveCount,
       metricsText: async () => prometheusText(await answers()),
       page,
+      api,
       onError: (path, error) => log('http.failed', { path, message: error instanceof Error ? error.message : String(error) }),
     });
     let server: ChosenSocketServer | undefined;
@@ -115,18 +135,18 @@ export class Engine {
           closed: (visitor, code) => live.closed(visitor, code),
           http,
         },
-        socketLimits,
+        { ...socketLimits, bodyOf: (method, path) => uploadRule(method, path, (id) => live.isLive(id)) },
       );
       const port = await server.listen(config.host, config.port);
       const sweeper = setInterval(() => live.sweep(), fixed.sweepMs);
       const loop = watchLoop(recorder);
       live.isOpen = true;
-      const says = [server.reason, ...threads.says];
+      const says = [server.reason, ...threads.says, accessNote(config.api.apiKey !== '', isLoopback)];
       const stopTimers = (): void => {
         clearInterval(sweeper);
         loop.stop();
       };
-      return new Engine({ port, says, server, calls: live, threads, recorder, log, stopTimers });
+      return new Engine({ port, says, server, calls: live, threads, recorder, api, log, stopTimers });
     } catch (error) {
       await server?.close();
       await threads.stop();
@@ -166,11 +186,23 @@ export class Engine {
     this.#calls.endAll(1011, 'The server is restarting. Please call again.');
     if (this.#calls.liveCount > 0) await delay(closeWaitMs);
     this.#stopTimers();
+    this.#api.close();
     await this.#server.close();
     const last = await this.metrics();
     await this.#threads.stop();
     return last;
   }
+}
+
+function isLoopbackHost(host: string): boolean {
+  return host === 'localhost' || host === '::1' || /^127\.\d+\.\d+\.\d+$/.test(host);
+}
+
+function accessNote(hasKey: boolean, isLoopback: boolean): string {
+  if (hasKey) return 'REST: with the API key of PARLEY_API_KEY.';
+  return isLoopback
+    ? 'REST: open, because only this machine can reach it. PARLEY_API_KEY asks for a key.'
+    : 'REST: closed, because this server can be reached from elsewhere and has no PARLEY_API_KEY.';
 }
 
 /** Time for close frames to leave. */

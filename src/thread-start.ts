@@ -1,6 +1,7 @@
 /** What each thread is started with: plain data that is handed over as `workerData`. Read once, at the top of each file in `workers/`. */
 import { type MessagePort, workerData } from 'node:worker_threads';
-import type { ProviderNames, SessionLimits } from './conversation/session.js';
+import type { ApiSetup } from './api/setup.js';
+import type { ProviderNames, SessionLimits } from './conversation/context.js';
 import type { LlmSetup } from './llm/create.js';
 import type { SharedBlock } from './shared/slots.js';
 import type { AgentConfig } from './store/agents.js';
@@ -8,13 +9,19 @@ import type { SttSetup } from './stt/create.js';
 import type { LogLevel } from './telemetry/log.js';
 import type { TtsSetup } from './tts/create.js';
 
-type Common = {
+type AnyThread = {
   readonly block: SharedBlock;
-  readonly board: Int32Array;
   readonly logLevel: LogLevel;
   /** Orders of the life of the thread: ready, metrics, stop. */
   readonly control: MessagePort;
 };
+
+type ToTheApi = { readonly api: MessagePort };
+
+type Common = AnyThread & { readonly board: Int32Array };
+
+/** Through `control`: the API thread was started anew, and this is the way to it. */
+export type ApiRenewed = { readonly type: 'api_renewed'; readonly port: MessagePort };
 
 export type VadStart = Common & {
   readonly thread: 'vad';
@@ -41,16 +48,44 @@ export type ConversationStart = Common & {
   readonly limits: SessionLimits;
   /** Period of the timer that serves all sessions. */
   readonly tickMs: number;
-  readonly ports: { readonly main: MessagePort; readonly vad: MessagePort; readonly stt: MessagePort; readonly tts: MessagePort };
+  readonly ports: {
+    readonly main: MessagePort;
+    readonly vad: MessagePort;
+    readonly stt: MessagePort;
+    readonly tts: MessagePort;
+  } & ToTheApi;
 };
 
 export type TtsStart = Common & {
   readonly thread: 'tts';
   readonly tts: TtsSetup;
-  readonly ports: { readonly main: MessagePort; readonly conversation: MessagePort };
+  readonly ports: { readonly main: MessagePort; readonly conversation: MessagePort } & ToTheApi;
 };
 
-export type ThreadStart = VadStart | SttStart | ConversationStart | TtsStart;
+/** The one thread that is not of a lane. */
+export type ApiStart = AnyThread & {
+  readonly thread: 'api';
+  /** Of the engine, for the OpenAPI document. */
+  readonly version: string;
+  /** Agents of files, and the built-in one. */
+  readonly agents: readonly AgentConfig[];
+  readonly setup: ApiSetup;
+  /** Signs conversation URLs; main checks them with the same. */
+  readonly signingKey: Uint8Array;
+  /** Only this machine can reach the server. */
+  readonly isLoopback: boolean;
+  /** Unix; when the process started, not the thread. Conversations that began before it and are not over belong to nobody. */
+  readonly processStartedAtMs: number;
+  /** In the order of the lanes. */
+  readonly ports: {
+    readonly main: MessagePort;
+    readonly conversations: readonly MessagePort[];
+    readonly voices: readonly MessagePort[];
+  };
+};
+
+export type LaneStart = VadStart | SttStart | ConversationStart | TtsStart;
+export type ThreadStart = LaneStart | ApiStart;
 
 /** The start data of this thread; a file started as another thread's is a bug. */
 export function startOf<Start extends ThreadStart>(thread: Start['thread']): Start {

@@ -1,8 +1,11 @@
 /**
  * Starts the worker threads and links them to each other; the only place that does. Main thread.
- * A lane is one set of the four: sessions are spread over the lanes by slot, and lanes do not know of each other.
+ * A lane is one set of the four: sessions are spread over the lanes by slot, and lanes do not know of each other. The API thread is one a
+ * process (`api-thread.ts`).
  */
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
+import type { FromApiToMain, ToApiFromMain } from './api/links.js';
+import { type ApiEnds, ApiThread, beget } from './api-thread.js';
 import { type Config, fixed } from './config.js';
 import type { FromConversation } from './conversation/links.js';
 import type { Lanes } from './server/calls.js';
@@ -11,15 +14,13 @@ import type { MetricsAnswer, MetricsAsk, Released, SessionFailed } from './share
 import { Board, Cell, createBoard, type SharedBlock } from './shared/slots.js';
 import { hopSamples } from './shared/units.js';
 import type { AgentConfig } from './store/agents.js';
-import type { ConversationStart, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
+import type { ApiRenewed, ApiStart, ConversationStart, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
 
 type ThreadName = ThreadStart['thread'];
-type Thread = {
+export type Thread = {
   readonly name: ThreadName;
   readonly worker: Worker;
   readonly control: MessagePort;
-  /** Of its lane. */
-  readonly board: Int32Array;
 };
 type FromThread =
   | MetricsAnswer
@@ -32,31 +33,42 @@ export type ThreadEvents = {
   readonly onRing: () => void;
   /** A bug hit one session. */
   readonly onSessionFailed: (message: SessionFailed) => void;
-  /** A thread died: its calls cannot go on. */
+  /** A thread of a lane died: its calls cannot go on. */
   readonly onDeath: (thread: ThreadName, error: Error) => void;
+  readonly onApi: (message: FromApiToMain) => void;
+  /** The API thread died: calls go on. `restartsInMs`: when there is a new one; undefined: never. */
+  readonly onApiDeath: (error: Error, restartsInMs: number | undefined) => void;
 };
+
+/** What the API thread is started with, besides what the settings say. */
+export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs'>;
 
 export class Threads {
   /** What the threads said of themselves when they were ready, one line each. */
   readonly says: readonly string[];
   readonly lanes: Lanes;
-  readonly #threads: readonly Thread[];
+  readonly #laneThreads: readonly Thread[];
+  readonly #boards: readonly Int32Array[];
+  readonly #api: ApiThread;
   readonly #close: () => void;
   #isStopping = false;
   #metricsId = 0;
 
   private constructor(
-    threads: readonly Thread[],
+    started: readonly Lane[],
+    api: ApiThread,
     lanes: Lanes,
     says: readonly string[],
     events: ThreadEvents,
     close: () => void,
   ) {
-    this.#threads = threads;
+    this.#laneThreads = started.flatMap((lane) => lane.threads);
+    this.#boards = started.map((lane) => lane.board);
+    this.#api = api;
     this.lanes = lanes;
     this.says = says;
     this.#close = close;
-    for (const { name, worker } of threads) {
+    for (const { name, worker } of this.#laneThreads) {
       worker.on('error', (error) => {
         if (!this.#isStopping) events.onDeath(name, error);
       });
@@ -67,10 +79,35 @@ export class Threads {
   }
 
   /** Resolves when every thread can work; fails with what the first one said that cannot. */
-  static async start(config: Config, agents: readonly AgentConfig[], block: SharedBlock, events: ThreadEvents): Promise<Threads> {
-    const started = Array.from({ length: config.lanes }, () => startLane(config, agents, block));
-    const threads = started.flatMap((lane) => lane.threads);
-    const says = await Promise.all(threads.map(readiness));
+  static async start(
+    config: Config,
+    agents: readonly AgentConfig[],
+    block: SharedBlock,
+    facts: ApiFacts,
+    events: ThreadEvents,
+  ): Promise<Threads> {
+    const spawn = (ends: ApiEnds): Thread =>
+      startThread({ ...facts, thread: 'api', block, logLevel: config.logLevel, agents, setup: config.api, ports: ends });
+    const born = beget(config.lanes, spawn);
+    const started = Array.from({ length: config.lanes }, (_, index) =>
+      startLane(config, agents, block, born.conversations[index]!, born.voices[index]!),
+    );
+    const says = await Promise.all([...started.flatMap((lane) => lane.threads), born.thread].map(readiness));
+    const relink = (conversations: readonly MessagePort[], voices: readonly MessagePort[]): void => {
+      const renew = (control: MessagePort, port: MessagePort): void =>
+        control.postMessage({ type: 'api_renewed', port } satisfies ApiRenewed, [port]);
+      for (const [index, { threads }] of started.entries()) {
+        for (const { name, control } of threads) {
+          if (name === 'conversation') renew(control, conversations[index]!);
+          if (name === 'tts') renew(control, voices[index]!);
+        }
+      }
+    };
+    const { apiRestartDelayMs: delayMs, apiRestartsMax: max, apiRestartWindowMs: windowMs } = fixed;
+    const api = new ApiThread(born, spawn, { delayMs, max, windowMs }, relink, {
+      onMessage: events.onApi,
+      onDeath: events.onApiDeath,
+    });
     for (const { main, board } of started) {
       main.conversation.on('message', events.onConversation);
       for (const port of [main.vad, main.stt, main.tts]) {
@@ -108,7 +145,17 @@ export class Threads {
     const close = (): void => {
       for (const { main } of started) for (const port of Object.values(main)) port.close();
     };
-    return new Threads(threads, lanes, [...new Set(says.flat())], events, close);
+    return new Threads(started, api, lanes, [...new Set(says.flat())], events, close);
+  }
+
+  /** False while there is no API thread. */
+  toApi(message: ToApiFromMain): boolean {
+    return this.#api.send(message);
+  }
+
+  get #threads(): readonly Thread[] {
+    const { current } = this.#api;
+    return current === undefined ? this.#laneThreads : [...this.#laneThreads, current];
   }
 
   /** Histograms and counters of every thread; one that does not answer in time is left out. */
@@ -124,26 +171,33 @@ export class Threads {
   }
 
   #ringAll(): void {
-    for (const { name, board } of this.#threads) if (name === 'vad') ring(board);
+    for (const board of this.#boards) ring(board);
   }
 
   /** Asks every thread to come to its end. None is terminated while it may be inside the model. */
   async stop(): Promise<void> {
     this.#isStopping = true;
-    for (const { board } of this.#threads) Atomics.store(board, Board.stop, 1);
+    this.#api.stop();
+    for (const board of this.#boards) Atomics.store(board, Board.stop, 1);
     this.#ringAll();
-    const ends = this.#threads.map(async ({ name, worker, control, board }) => {
+    const ends = this.#threads.map(async ({ name, worker, control }, index) => {
       const exit = new Promise<void>((resolve) => {
         worker.once('exit', () => resolve());
       });
       control.postMessage({ type: 'stop' });
       const isOver = await Promise.race([exit.then(() => true), delay(fixed.stopTimeoutMs).then(() => false)]);
-      const isInModel = name === 'vad' && Atomics.load(board, Board.vadInRun) === 1;
+      const isInModel = name === 'vad' && Atomics.load(this.#boardOf(index), Board.vadInRun) === 1;
       if (!isOver && !isInModel) await worker.terminate();
     });
     await Promise.all(ends);
     this.#close();
-    for (const { control } of this.#threads) control.close();
+    for (const { control } of this.#laneThreads) control.close();
+    this.#api.close();
+  }
+
+  /** Of the lane of a thread. */
+  #boardOf(threadIndex: number): Int32Array {
+    return this.#boards[Math.floor(threadIndex / (this.#laneThreads.length / this.#boards.length))]!;
   }
 }
 
@@ -164,7 +218,13 @@ type Lane = {
   };
 };
 
-function startLane(config: Config, agents: readonly AgentConfig[], block: SharedBlock): Lane {
+function startLane(
+  config: Config,
+  agents: readonly AgentConfig[],
+  block: SharedBlock,
+  conversationApi: MessagePort,
+  ttsApi: MessagePort,
+): Lane {
   const board = createBoard();
   const link = (): [MessagePort, MessagePort] => {
     const { port1, port2 } = new MessageChannel();
@@ -204,15 +264,16 @@ function startLane(config: Config, agents: readonly AgentConfig[], block: Shared
       initiationGraceMs: fixed.initiationGraceMs,
       pingIntervalMs: fixed.pingIntervalMs,
       heardWaitMs: fixed.heardWaitMs,
+      agentWaitMs: fixed.agentWaitMs,
     },
     tickMs: fixed.conversationTickMs,
-    ports: { main: conversationMain, vad: conversationVad, stt: conversationStt, tts: conversationTts },
+    ports: { main: conversationMain, vad: conversationVad, stt: conversationStt, tts: conversationTts, api: conversationApi },
   };
   const tts: Omit<TtsStart, 'control'> = {
     ...common,
     thread: 'tts',
     tts: config.tts,
-    ports: { main: ttsMain, conversation: ttsConversation },
+    ports: { main: ttsMain, conversation: ttsConversation, api: ttsApi },
   };
   return {
     board,
@@ -221,14 +282,17 @@ function startLane(config: Config, agents: readonly AgentConfig[], block: Shared
   };
 }
 
-function startThread(start: Omit<ThreadStart, 'control'> & { readonly ports: Record<string, MessagePort> }): Thread {
+type Ports = Readonly<Record<string, MessagePort | readonly MessagePort[]>>;
+type WithoutControl<Start> = Start extends unknown ? Omit<Start, 'control'> : never;
+
+function startThread(start: WithoutControl<ThreadStart> & { readonly ports: Ports }): Thread {
   const { port1: control, port2 } = new MessageChannel();
   const worker = new Worker(new URL(`../workers/${start.thread}.js`, import.meta.url), {
     name: `parley-${start.thread}`,
     workerData: { ...start, control: port2 },
-    transferList: [port2, ...Object.values(start.ports)],
+    transferList: [port2, ...Object.values(start.ports).flat()],
   });
-  return { name: start.thread, worker, control, board: start.board };
+  return { name: start.thread, worker, control };
 }
 
 /** What a thread says when it is ready. */

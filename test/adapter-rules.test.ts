@@ -11,9 +11,11 @@ import {
   type RequestHead,
   screenRequest,
   screenUpgrade,
+  slowBody,
   statusLine,
   wantsWebSocket,
 } from '../src/server/adapter-rules.js';
+import type { BodyRule } from '../src/server/port.js';
 import { lookAt, type Silence } from '../src/server/silence.js';
 
 function requestHead(headers: Record<string, string>, rest: Partial<RequestHead> = {}): RequestHead {
@@ -81,15 +83,23 @@ test('which requests want a WebSocket', (t) => {
 });
 
 test('bodies announced', (t) => {
-  t.match(screenRequest(requestHead({}), 10), { ok: true, bodyBytes: 0 });
-  t.match(screenRequest(requestHead({ 'content-length': '10' }), 10), { ok: true, bodyBytes: 10 });
-  t.match(screenRequest(requestHead({ 'content-length': '11' }), 10), { ok: false, response: { status: 413 } });
-  t.same(screenRequest(requestHead({ 'transfer-encoding': 'chunked' }), 10), {
+  const limits = { bodyBytesMax: 10, bodyTimeoutMs: 100 };
+  t.match(screenRequest(requestHead({}), limits), { ok: true, body: { bodyBytes: 0 } });
+  t.match(screenRequest(requestHead({ 'content-length': '10' }), limits), { ok: true, body: { bodyBytes: 10 } });
+  t.match(screenRequest(requestHead({ 'content-length': '11' }), limits), { ok: false, response: { status: 413 } });
+  t.same(screenRequest(requestHead({ 'transfer-encoding': 'chunked' }), limits), {
     ok: true,
     path: '/',
     query: '',
-    bodyBytes: undefined,
+    body: { bodyBytes: undefined, bytesMax: 10, timeoutMs: 100 },
   });
+  const bodyOf = (_method: string, path: string): BodyRule | undefined =>
+    path === '/large' ? { bytesMax: 50, timeoutMs: 500 } : path === '/never' ? { refusal: slowBody } : undefined;
+  const eleven = { 'content-length': '11' };
+  const screen = (target: string) => screenRequest(requestHead(eleven, { target }), { ...limits, bodyOf });
+  t.match(screen('/large?a'), { ok: true, body: { bodyBytes: 11, bytesMax: 50, timeoutMs: 500 } });
+  t.match(screen('/never'), { ok: false, response: { status: 408 } }, 'before the body is read');
+  t.match(screen('/else'), { ok: false, response: { status: 413 } });
   t.end();
 });
 

@@ -1,7 +1,7 @@
 /** What one client sends, and how its call is watched: rates, floods, gaps, broken audio, silence and slowness, with a hand-moved clock. */
 import fc from 'fast-check';
 import { test } from 'tap';
-import type { ToConversation } from '../src/conversation/links.js';
+import type { HandshakeFacts, ToConversation } from '../src/conversation/links.js';
 import { Call, callLimits } from '../src/server/call.js';
 import { CallInput, inputLimits } from '../src/server/call-input.js';
 import { outputLimits } from '../src/server/call-output.js';
@@ -11,6 +11,18 @@ import { copyOut } from '../src/shared/ring.js';
 import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 import type { AudioFormat, ClientEvent } from '../src/wire/events.js';
+
+const facts: HandshakeFacts = {
+  conversationId: 'conv_1',
+  agentId: 'a',
+  source: '',
+  version: '',
+  environment: 'production',
+  branchId: '',
+  origin: '',
+  access: { kind: 'none' },
+  agentCalls: 1,
+};
 
 const startMs = 1000;
 
@@ -364,7 +376,6 @@ class OneCall {
       audio: () => undefined,
       gap: () => undefined,
     };
-    const facts = { conversationId: 'conv_1', agentId: 'a', source: '' };
     this.call = new Call(slot, claim(slot), facts, links, new Recorder(), counters, () => this.atMs);
     this.call.opened(this.peer);
     const address = { slot: 0, generation: this.call.generation };
@@ -437,7 +448,7 @@ test('a client that does not take its data is given up after five seconds, one t
   t.end();
 });
 
-test('a fault in the quiet after the metadata is said when the quiet is over, or before the close', async (t) => {
+test('a fault in the quiet after the metadata is said when the quiet is over, and so is the close', async (t) => {
   const call = new OneCall();
   call.metadata();
   call.say('{"user_audio_chunk":"####"}');
@@ -449,6 +460,8 @@ test('a fault in the quiet after the metadata is said when the quiet is over, or
   const hopeless = new OneCall();
   hopeless.metadata();
   hopeless.call.message(new Uint8Array(2), true);
+  t.equal(hopeless.peer.closed, undefined, 'a client that attaches its listeners late would miss it');
+  hopeless.wait(outputLimits.quietMs);
   t.match(hopeless.peer.texts[1], /Binary frames/);
   t.match(hopeless.peer.closed, { code: 1008, reason: /Binary frames/ });
   hopeless.call.closed();
@@ -457,7 +470,6 @@ test('a fault in the quiet after the metadata is said when the quiet is over, or
 test('before the metadata there is no event: bad JSON closes, what can be overlooked is overlooked', (t) => {
   const slot = new Slot(createBlock(1), 0);
   const counters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
-  const facts = { conversationId: 'conv_1', agentId: 'a', source: '' };
   const links = { toConversation: () => undefined, toTts: () => undefined, audio: () => undefined, gap: () => undefined };
   const peer = new Peer();
   const call = new Call(slot, claim(slot), facts, links, new Recorder(), counters, () => startMs);

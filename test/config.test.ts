@@ -66,6 +66,13 @@ test('bad values stop the start with the name, the value and what is allowed', (
     [{ PARLEY_LLM: 'openai' }, /OPENAI_BASE_URL for a server without keys/],
     [{ GROQ_BASE_URL: 'localhost:9100' }, /GROQ_BASE_URL="localhost:9100" is not allowed. Allowed: http\(s\) URL/],
     [{ OPENAI_BASE_URL: 'http://' }, /OPENAI_BASE_URL/],
+    [{ PARLEY_STORE: 'sqlite:x' }, /PARLEY_STORE="sqlite:x" is not allowed/],
+    [{ PARLEY_API_KEY: 'short' }, /PARLEY_API_KEY="…" is not allowed. Allowed: a key of at least 8 characters/],
+    [{ PARLEY_SIGNING_KEY: 'short' }, /PARLEY_SIGNING_KEY="…"/],
+    [{ PARLEY_PUBLIC_URL: 'voice.example.org' }, /PARLEY_PUBLIC_URL="voice.example.org"/],
+    [{ PARLEY_WEBHOOK_URL: 'https://a.example' }, /needs PARLEY_WEBHOOK_SECRET/],
+    [{ PARLEY_TOOL_HOSTS_ALLOWED: 'http://x' }, /PARLEY_TOOL_HOSTS_ALLOWED/],
+    [{ PARLEY_MCP_STDIO: 'yes' }, /0 \| 1/],
   ];
   for (const [environment, message] of rows) t.match(refusalOf(environment), message, JSON.stringify(environment));
   for (const edge of [
@@ -79,7 +86,24 @@ test('bad values stop the start with the name, the value and what is allowed', (
   t.end();
 });
 
+test('what the API thread works with', (t) => {
+  t.match(readConfig({}).api, {
+    store: { kind: 'pglite' },
+    recordingsPath: './parley-recordings',
+    apiKey: '',
+    publicUrl: '',
+    isMcpStdioAllowed: false,
+  });
+  t.equal(readConfig({ PARLEY_STORE: 'memory' }).api.recordingsPath, undefined, 'what keeps nothing records nothing');
+  t.equal(readConfig({ PARLEY_RECORDINGS: 'off' }).api.recordingsPath, undefined);
+  t.equal(readConfig({ PARLEY_STORE: 'memory', PARLEY_RECORDINGS: 'sound' }).api.recordingsPath, 'sound');
+  t.equal(readConfig({ PARLEY_PUBLIC_URL: 'https://a.example/x/' }).api.publicUrl, 'https://a.example/x');
+  t.end();
+});
+
 test('a key never appears in a refusal', (t) => {
+  t.notMatch(refusalOf({ PARLEY_API_KEY: 'secret' }), /secret"/);
+  t.notMatch(refusalOf({ PARLEY_STORE: 'mysql://me:secret@db/x' }), /secret/);
   t.notMatch(refusalOf({ GROQ_API_KEY: 'secret-1', PARLEY_PORT: 'x' }), /secret/);
   t.equal(new Set(settingsTable.map((row) => row.name)).size, settingsTable.length);
   t.end();

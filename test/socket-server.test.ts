@@ -9,14 +9,19 @@ import { openSocketServer } from '../src/server/open.js';
 import type { Connection, HttpRequest, HttpResponse, SocketHandlers, SocketLimits, UpgradeRequest } from '../src/server/port.js';
 import { EngineError } from '../src/shared/errors.js';
 
+const patienceMs = 10_000;
 const limits: SocketLimits = {
   messageBytesMax: 64 * 1024,
   bodyBytesMax: 4096,
   bodyTimeoutMs: 150,
+  bodiesBytesMax: 1024 * 1024,
+  bodyOf: (_method, path) => {
+    if (path === '/upload') return { bytesMax: 800 * 1024, timeoutMs: patienceMs };
+    return path === '/upload/gone' ? { refusal: refusal(404, 'not_found', 'Nobody takes this.') } : undefined;
+  },
   headerBytesMax: 16 * 1024,
   bufferedBytesMax: 1024 * 1024,
 };
-const patienceMs = 10_000;
 const handshake = [
   'Host: parley.test',
   'Connection: Upgrade',
@@ -618,6 +623,190 @@ async function lateAnswers(t: Test, prefer: Prefer): Promise<void> {
   t.equal(await cut, '', 'a server that closes does not wait for answers');
 }
 
+/** Bodies with bounds of their own, whole and in many pieces; too many of them at once. */
+async function uploads(t: Test, prefer: Prefer): Promise<void> {
+  const bodies: Uint8Array[] = [];
+  const { port } = await serve(t, prefer, {
+    http: (request) => {
+      bodies.push(request.body);
+      return { status: 200, body: `${request.body.byteLength}` };
+    },
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const large = Buffer.alloc(600 * 1024, 'abcdefg');
+  const answer = await fetch(`${url}/upload`, { method: 'POST', body: large });
+  t.equal(await answer.text(), `${large.length}`, 'a path may take more than the others');
+  t.ok(Buffer.from(bodies[0]!).equals(large), 'every byte is in its place');
+  t.equal(bodies[0]!.buffer.byteLength, large.length, 'in a buffer of its own, which may be given away');
+  t.equal((await fetch(`${url}/other`, { method: 'POST', body: large })).status, 413, 'the others keep their bound');
+  t.equal((await fetch(`${url}/upload`, { method: 'POST', body: Buffer.alloc(900 * 1024) })).status, 413, 'and it has one too');
+  t.equal((await fetch(`${url}/upload/gone`, { method: 'POST', body: large })).status, 404, 'refused before the body is read');
+  const chunked = new ReadableStream({
+    pull(controller) {
+      controller.enqueue(large.subarray(0, 300 * 1024));
+      controller.enqueue(large.subarray(300 * 1024));
+      controller.close();
+    },
+  });
+  const inPieces = await fetch(`${url}/upload`, { method: 'POST', body: chunked, duplex: 'half' });
+  t.equal(await inPieces.text(), `${large.length}`);
+  t.ok(Buffer.from(bodies.at(-1)!).equals(large), 'without a length announced too');
+
+  // Two clients that stop in the middle of theirs hold what they have sent; a third does not fit beside them.
+  const slow = [connect(port, '127.0.0.1'), connect(port, '127.0.0.1')];
+  for (const socket of slow) {
+    socket.on('error', () => socket.destroy());
+    socket.write(head('POST /upload HTTP/1.1', 'Host: a', `Content-Length: ${large.length}`));
+    await new Promise((resolve) => socket.write(large.subarray(0, 450 * 1024), resolve));
+  }
+  await until(async () => (await fetch(`${url}/upload`, { method: 'POST', body: large })).status === 503);
+  t.pass('what all bodies together may have is bounded');
+  for (const socket of slow) socket.resetAndDestroy();
+  await until(async () => (await fetch(`${url}/upload`, { method: 'POST', body: large })).status === 200);
+  t.pass('and is given back when they break off');
+}
+
+/** Asks again until the answer is right; the test's own time is the bound. */
+async function until(isSo: () => Promise<boolean>): Promise<void> {
+  const endAtMs = performance.now() + patienceMs;
+  while (!(await isSo())) {
+    if (performance.now() > endAtMs) throw new Error('it never came true');
+    await new Promise(setImmediate);
+  }
+}
+
+/** Parts of `bytes` each; remembers how many were asked for and whether it was let go. */
+class Parts implements AsyncIterableIterator<Uint8Array> {
+  readonly events = new EventEmitter();
+  asked = 0;
+  isLetGo = false;
+  readonly #count: number;
+  readonly #bytes: number;
+  readonly #failsAt: number;
+
+  constructor(count: number, bytes: number, failsAt = Number.POSITIVE_INFINITY) {
+    this.#count = count;
+    this.#bytes = bytes;
+    this.#failsAt = failsAt;
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+
+  async next(): Promise<IteratorResult<Uint8Array>> {
+    if (this.asked >= this.#count) return { done: true, value: undefined };
+    this.asked += 1;
+    this.events.emit('asked');
+    if (this.asked === this.#failsAt) throw new Error('the source broke off');
+    return { done: false, value: new Uint8Array(this.#bytes).fill(this.asked) };
+  }
+
+  async return(): Promise<IteratorResult<Uint8Array>> {
+    this.isLetGo = true;
+    this.events.emit('letGo');
+    return { done: true, value: undefined };
+  }
+}
+
+async function streams(t: Test, prefer: Prefer): Promise<void> {
+  const made: Parts[] = [];
+  const partBytes = 64 * 1024;
+  const { port } = await serve(t, prefer, {
+    http: () => {
+      const parts = new Parts(40, partBytes);
+      made.push(parts);
+      return { status: 200, headers: { 'content-type': 'audio/wav' }, body: parts };
+    },
+  });
+  const url = `http://127.0.0.1:${port}`;
+  const whole = await fetch(`${url}/whole`);
+  t.equal(whole.headers.get('content-type'), 'audio/wav');
+  const bytes = new Uint8Array(await whole.arrayBuffer());
+  t.equal(bytes.length, 40 * partBytes);
+  t.ok(
+    bytes.every((byte, index) => byte === Math.floor(index / partBytes) + 1),
+    'in order, every byte',
+  );
+  const again = await fetch(`${url}/whole`);
+  t.equal((await again.arrayBuffer()).byteLength, 40 * partBytes, 'on the same connection');
+
+  const headOnly = await fetch(`${url}/whole`, { method: 'HEAD' });
+  t.equal(headOnly.status, 200);
+  t.ok(made.at(-1)!.isLetGo, 'nobody wants the body of a HEAD');
+}
+
+async function brokenStreams(t: Test, prefer: Prefer): Promise<void> {
+  const made: Parts[] = [];
+  const partBytes = 64 * 1024;
+  const { port } = await serve(t, prefer, {
+    http: (request) => {
+      const parts = new Parts(1e9, partBytes, request.path === '/broken' ? 3 : undefined);
+      made.push(parts);
+      return { status: 200, body: parts };
+    },
+  });
+  const url = `http://127.0.0.1:${port}`;
+  await t.rejects(
+    fetch(`${url}/broken`).then((response) => response.arrayBuffer()),
+    'a body that broke off is not taken for whole',
+  );
+
+  const socket = connect(port, '127.0.0.1');
+  socket.on('error', () => socket.destroy());
+  socket.write(head('GET /endless HTTP/1.1', 'Host: a'));
+  await once(socket, 'data');
+  socket.pause();
+  const parts = made.at(-1)!;
+  // A client that does not read is not served on: the count stands still.
+  let seen = -1;
+  await until(async () => {
+    const before = parts.asked;
+    for (let turn = 0; turn < 500; turn++) await new Promise(setImmediate);
+    seen = parts.asked;
+    return seen === before;
+  });
+  t.ok(parts.asked * partBytes < 64 * 1024 * 1024, `${parts.asked} parts were made for a client that does not read`);
+  socket.resume();
+  await until(async () => parts.asked > seen + 20);
+  t.pass('and it goes on when it reads again');
+  const letGo = once(parts.events, 'letGo');
+  socket.resetAndDestroy();
+  await letGo;
+  t.ok(parts.isLetGo, 'a client that goes away is let go');
+}
+
+async function goneClients(t: Test, prefer: Prefer): Promise<void> {
+  const events = new EventEmitter();
+  const { port } = await serve(t, prefer, {
+    http: (request) => {
+      if (request.path === '/now') return echo(request);
+      return new Promise((resolve) => {
+        request.onGone(() => events.emit('gone', request.path));
+        events.emit('request', () => resolve({ status: 200, body: 'late' }));
+      });
+    },
+  });
+  let goneCount = 0;
+  events.on('gone', () => {
+    goneCount += 1;
+  });
+  const waiting = once(events, 'request');
+  const socket = connect(port, '127.0.0.1');
+  socket.write(head('GET /slow HTTP/1.1', 'Host: a'));
+  await waiting;
+  const gone = once(events, 'gone');
+  socket.resetAndDestroy();
+  t.same(await gone, ['/slow'], 'whoever works on an answer hears that nobody waits for it');
+
+  const asked = once(events, 'request');
+  const patient = fetch(`http://127.0.0.1:${port}/slow`);
+  const [finish] = (await asked) as [() => void];
+  finish();
+  t.equal(await (await patient).text(), 'late');
+  t.equal(goneCount, 1, 'an answered client is not gone');
+}
+
 async function listening(t: Test, prefer: Prefer): Promise<void> {
   const { server, port, join, sessions } = await serve(t, prefer);
   t.equal(server.name, prefer === 'uws' ? 'uWebSockets.js' : 'ws');
@@ -756,6 +945,10 @@ const suite = {
   slowReaders,
   requests,
   lateAnswers,
+  uploads,
+  streams,
+  brokenStreams,
+  goneClients,
   listening,
   strangers,
   addresses,

@@ -55,6 +55,11 @@ conversation.on('message', (message: ToStt) => {
     return;
   }
   const { language, keywords, grammar } = message;
+  const known = sessions.get(slot);
+  if (known !== undefined) {
+    known.configure({ language, keywords, grammar });
+    return;
+  }
   const session = new SttSession(slots[slot]!, provider, { language, keywords, grammar }, nowMs, (body) =>
     conversation.postMessage({ slot, generation, ...body } as FromStt),
   );

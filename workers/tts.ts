@@ -1,16 +1,19 @@
 /** The TTS thread: synthesis streams and the pacer of every session, on one grid. It owns the take, outputWritten and floor cells. Evented. */
+import type { SpokenAudio } from '../src/api/links.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
 import { guarded } from '../src/shared/guard.js';
 import type { CutSent, FromTts, MetricsAsk, Released, SlotOrder, ToTts } from '../src/shared/links.js';
+import { RenewablePort } from '../src/shared/renewable-port.js';
 import { Board, Slot } from '../src/shared/slots.js';
 import { type Hz, hz } from '../src/shared/units.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
-import { startOf, type TtsStart } from '../src/thread-start.js';
+import { type ApiRenewed, startOf, type TtsStart } from '../src/thread-start.js';
 import { createTts } from '../src/tts/create.js';
 import type { TtsVoice } from '../src/tts/port.js';
 import { pacing, type TtsCounters, TtsSession } from '../src/tts/session.js';
+import { alignmentJson } from '../src/wire/audio-out.js';
 
 const start = startOf<TtsStart>('tts');
 const { main, conversation } = start.ports;
@@ -20,6 +23,9 @@ const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Sl
 const open = new Map<number, number>();
 const sessions = new Map<number, TtsSession>();
 const counters: TtsCounters = { underruns: 0, frames: 0, rewinds: 0, framesWaited: 0 };
+
+/** Nothing comes back on it. */
+const api = new RenewablePort<SpokenAudio, never>(start.ports.api, () => undefined);
 
 /** Generation that each slot was last closed for. */
 const closed = new Map<number, number>();
@@ -61,15 +67,24 @@ conversation.on('message', (message: ToTts) => {
   const { voiceId, modelId, language, speed, stability, similarityBoost, encoding } = message;
   const voice: TtsVoice = { voiceId, modelId, language, speed, stability, similarityBoost };
   const rateHz = hz(message.rateHz);
+  const known = sessions.get(slot);
+  if (known !== undefined) {
+    known.setVoice(voice);
+    warm(voice, rateHz);
+    return;
+  }
   const session = new TtsSession(
     slots[slot]!,
     generation,
-    { provider, voice, rateHz, encoding },
+    { provider, voice, rateHz, encoding, alignmentJson },
     counters,
     (holeMs) => recorder.record('resume_hole', holeMs),
     nowMs,
     (body) => conversation.postMessage({ slot, generation, ...body } as FromTts),
     ringMain,
+    message.isRecorded === true
+      ? (piece) => api.post({ type: 'spoken', slot, generation, ...piece }, [piece.pcm.buffer])
+      : undefined,
   );
   sessions.set(slot, session);
   warm(voice, rateHz);
@@ -100,7 +115,11 @@ function tickAt(dueAtMs: number): void {
 tickAt((Math.floor(nowMs() / pacing.gridMs) + 1) * pacing.gridMs);
 const loop = watchLoop(recorder);
 
-start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
+start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }) => {
+  if (message.type === 'api_renewed') {
+    api.renew(message.port);
+    return;
+  }
   if (message.type === 'metrics') {
     const answer = recorder.answer(
       message,
@@ -118,6 +137,7 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   clearTimeout(ticker);
   loop.stop();
   for (const session of sessions.values()) session.close();
+  api.close();
   void provider.close().finally(() => {
     for (const port of [main, conversation, start.control]) port.close();
   });

@@ -6,7 +6,7 @@ import type { AgentConfig } from '../store/agents.js';
 import type { ConversationEnding, ConversationHead, TranscriptItem } from '../store/port.js';
 import type { ToolOutcome, ToolRun } from '../tools/port.js';
 
-/** main → api: one HTTP request, body complete (at most `apiLimits.bodyBytesMax`). */
+/** main → api: one HTTP request, body complete (within the bounds of its path). */
 export type HttpAsk = {
   readonly type: 'http';
   readonly id: number;
@@ -31,6 +31,11 @@ export type HttpPart = { readonly type: 'http_part'; readonly id: number; readon
 /** main → api: the next part, or (`isGone`) nobody wants it any more. */
 export type HttpMore = { readonly type: 'http_more'; readonly id: number; readonly isGone: boolean };
 
+export type ToApiFromMain = HttpAsk | HttpMore;
+/** api → main: there will be no answer, or no rest of it, because what it is made of broke. */
+export type HttpBroken = { readonly type: 'http_broken'; readonly id: number };
+export type FromApiToMain = HttpAnswer | HttpPart | HttpBroken;
+
 /** A tool that an MCP server offers, as the model and the client see it. */
 export type McpToolSpec = {
   readonly name: string;
@@ -48,7 +53,7 @@ export type ToApi = { readonly conversationId: string } & (
   | { readonly type: 'item'; readonly item: TranscriptItem }
   | { readonly type: 'end'; readonly ending: ConversationEnding }
   /** Opens the MCP servers of an agent; answered with `mcp_tools`, again when that changes. */
-  | { readonly type: 'open_mcp'; readonly agent: AgentConfig }
+  | { readonly type: 'open_mcp'; readonly agent: AgentConfig; readonly variables?: Readonly<Record<string, string>> }
   | {
       readonly type: 'run_tool';
       readonly run: ToolRun;
@@ -97,4 +102,6 @@ export type SpokenAudio = {
   readonly rateHz: number;
   /** 16-bit mono; the buffer is transferred. */
   readonly pcm: Int16Array;
+  /** Nothing of the session comes after this piece, which may be empty. */
+  readonly isLast: boolean;
 };

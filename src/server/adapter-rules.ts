@@ -3,7 +3,7 @@
  * refusals. Pure; main thread.
  */
 import { STATUS_CODES } from 'node:http';
-import type { HttpResponse } from './port.js';
+import type { BodyParts, HttpResponse, SocketLimits } from './port.js';
 
 /** uWebSockets.js refuses a few below this by itself, `ws` only because we count. */
 export const headerCountMax = 100;
@@ -22,7 +22,9 @@ export const lostReasons = {
   invalidFrame: 'invalid frame',
 } as const;
 
-/** A refusal as clients of the public protocol know it. `name`: for programs; `message`: one plain sentence. */
+/**
+ * A refusal as clients of the public protocol know it. `name`: for programs; `message`: one plain sentence. Pages of other origins may read it.
+ */
 export function refusal(
   status: number,
   name: string,
@@ -31,7 +33,7 @@ export function refusal(
 ): HttpResponse {
   return {
     status,
-    headers: { 'content-type': 'application/json', ...headers },
+    headers: { 'content-type': 'application/json', 'access-control-allow-origin': '*', ...headers },
     body: JSON.stringify({ detail: { status: name, message } }),
   };
 }
@@ -42,10 +44,15 @@ const badProtocols = refusal(400, 'bad_request', 'Sec-WebSocket-Protocol is not 
 const wrongVersion = refusal(426, 'upgrade_required', 'Speak WebSocket version 13.', { 'sec-websocket-version': '13' });
 const tooManyHeaders = refusal(431, 'too_many_headers', `Send at most ${headerCountMax} headers.`);
 export const slowBody = refusal(408, 'request_timeout', 'The body came too slowly.');
+export const busyWithBodies = refusal(503, 'too_many_requests', 'Too much is being uploaded at once.', { 'retry-after': '5' });
 export const unsupportedBody = refusal(400, 'bad_request', 'A body beside this Upgrade header needs a Content-Length.');
 
 export function largeBody(bodyBytesMax: number): HttpResponse {
   return refusal(413, 'body_too_large', `Send at most ${bodyBytesMax} bytes.`);
+}
+
+export function isParts(body: HttpResponse['body']): body is BodyParts {
+  return typeof body === 'object' && Symbol.asyncIterator in body;
 }
 
 /** `404 Not Found` for 404. */
@@ -103,19 +110,29 @@ export function screenUpgrade(head: RequestHead): ScreenedUpgrade {
   return { ok: true, ...target, protocols, key };
 }
 
+/** `bodyBytes`: what is still to come; `undefined` when only its end will tell. */
+export type BodyBounds = { readonly bodyBytes: number | undefined; readonly bytesMax: number; readonly timeoutMs: number };
+
 export type ScreenedRequest =
-  /** `bodyBytes`: what is still to come; `undefined` when only its end will tell. */
-  | { readonly ok: true; readonly path: string; readonly query: string; readonly bodyBytes: number | undefined }
+  | { readonly ok: true; readonly path: string; readonly query: string; readonly body: BodyBounds }
   | { readonly ok: false; readonly response: HttpResponse };
 
 /** Checks any other request, up to where its body is read. */
-export function screenRequest(head: RequestHead, bodyBytesMax: number): ScreenedRequest {
+export function screenRequest(
+  head: RequestHead,
+  limits: Pick<SocketLimits, 'bodyBytesMax' | 'bodyTimeoutMs' | 'bodyOf'>,
+): ScreenedRequest {
   const target = parseTarget(head.target);
-  const bodyBytes = head.header('transfer-encoding') === undefined ? Number(head.header('content-length') ?? 0) : undefined;
+  const announced = head.header('transfer-encoding') === undefined ? Number(head.header('content-length') ?? 0) : Number.NaN;
+  // A length that is none: the libraries refuse it themselves, one of them only after this.
+  const bodyBytes = Number.isSafeInteger(announced) && announced >= 0 ? announced : undefined;
   if (head.headerCount > headerCountMax) return { ok: false, response: tooManyHeaders };
   if (target === undefined) return { ok: false, response: badPath };
-  if (bodyBytes !== undefined && bodyBytes > bodyBytesMax) return { ok: false, response: largeBody(bodyBytesMax) };
-  return { ok: true, ...target, bodyBytes };
+  const rule = limits.bodyOf?.(head.method, target.path);
+  if (rule?.refusal !== undefined) return { ok: false, response: rule.refusal };
+  const { bytesMax, timeoutMs } = rule ?? { bytesMax: limits.bodyBytesMax, timeoutMs: limits.bodyTimeoutMs };
+  if (bodyBytes !== undefined && bodyBytes > bytesMax) return { ok: false, response: largeBody(bytesMax) };
+  return { ok: true, ...target, body: { bodyBytes, bytesMax, timeoutMs } };
 }
 
 const token = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;

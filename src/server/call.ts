@@ -1,5 +1,5 @@
 /** One call: its socket, its slot, its two directions. Main thread; every method returns at once. */
-import type { FromConversation, ToConversation } from '../conversation/links.js';
+import type { FromConversation, HandshakeFacts, ToConversation } from '../conversation/links.js';
 import type { CutSent } from '../shared/links.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
@@ -22,8 +22,6 @@ export type CallLinks = {
   readonly gap: (startSample: number, endSample: number) => void;
 };
 
-export type HandshakeFacts = { readonly conversationId: string; readonly agentId: string; readonly source: string };
-
 export class Call {
   readonly slot: Slot;
   readonly generation: number;
@@ -39,6 +37,8 @@ export class Call {
   #hasBegun = false;
   #isTextOnly = false;
   #isOver = false;
+  /** Ordered while the quiet after the metadata lasted. */
+  #ending: { readonly code: number; readonly reason: string } | undefined;
   #quietTimer: NodeJS.Timeout | undefined;
 
   constructor(
@@ -86,7 +86,7 @@ export class Call {
   }
 
   message(bytes: Uint8Array, isBinary: boolean): void {
-    if (!this.#isOver) this.#input?.message(bytes, isBinary, this.#now());
+    if (!this.#isOver && this.#ending === undefined) this.#input?.message(bytes, isBinary, this.#now());
   }
 
   /** Frames are waiting, or a HOLD was raised. */
@@ -97,7 +97,7 @@ export class Call {
   }
 
   fromConversation(message: FromConversation): void {
-    if (this.#isOver) return;
+    if (this.#isOver || this.#ending !== undefined) return;
     switch (message.type) {
       case 'begin':
         this.#hasBegun = true;
@@ -127,6 +127,8 @@ export class Call {
   /** Looks at the clock: gaps, slow and vanished clients. Called about every 40 ms. */
   sweep(atMs: number): void {
     const input = this.#input;
+    const quietUntilMs = this.#output?.quietUntilMs;
+    if (quietUntilMs !== undefined && atMs >= quietUntilMs) this.#endQuiet();
     if (this.#isOver || input === undefined || !this.#hasBegun) return;
     input.fillGap(atMs);
     this.#output?.drain();
@@ -139,11 +141,18 @@ export class Call {
     }
   }
 
-  /** Sends a close frame; `closed` follows when the socket is gone. */
+  /**
+   * Sends a close frame; `closed` follows when the socket is gone. What waits for the quiet after the metadata to end is said before, and heard:
+   * a client that attaches its listeners late would miss what comes in the quiet.
+   */
   end(code: number, reason: string): void {
-    if (this.#isOver) return;
-    // Events that wait for the quiet after the metadata are said before the close.
-    if (this.#output?.quietUntilMs !== undefined && this.#hasBegun) this.#output.endQuiet();
+    if (this.#isOver || this.#ending !== undefined) return;
+    this.#ending = { code, reason };
+    const untilMs = this.#output?.quietUntilMs;
+    if (untilMs === undefined || this.#now() >= untilMs) this.#endQuiet();
+  }
+
+  #finish(code: number, reason: string): void {
     this.#isOver = true;
     this.#connection?.close(code, shortReason(reason));
   }
@@ -181,7 +190,12 @@ export class Call {
     const untilMs = this.#output?.quietUntilMs;
     if (untilMs === undefined || this.#quietTimer !== undefined) return;
     // A timer of Node's may fire up to a millisecond early.
-    this.#quietTimer = setTimeout(() => this.#output?.endQuiet(), Math.ceil(untilMs - this.#now()) + 1);
+    this.#quietTimer = setTimeout(() => this.#endQuiet(), Math.ceil(untilMs - this.#now()) + 1);
+  }
+
+  #endQuiet(): void {
+    if (this.#output?.quietUntilMs !== undefined) this.#output.endQuiet();
+    if (this.#ending !== undefined && !this.#isOver) this.#finish(this.#ending.code, this.#ending.reason);
   }
 
   #fault(kind: string, errorType: 'invalid_message' | 'value_error' | 'missing_fields', message: string): void {

@@ -2,15 +2,17 @@
  * Every call of this process: who may come in, which slot they get, and when a slot is free again. Main thread.
  * A slot is given out again only when every thread has answered `released`.
  */
-import { randomBytes } from 'node:crypto';
-import type { FromConversation, ToConversation } from '../conversation/links.js';
+import type { FromConversation, HandshakeFacts, ToConversation } from '../conversation/links.js';
 import type { CutSent, InputGap, Released, SessionFailed, SlotOrder } from '../shared/links.js';
+import { randomId } from '../shared/random-id.js';
 import { claim, type SharedBlock, Slot } from '../shared/slots.js';
 import type { Log } from '../telemetry/log.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
+import type { Ticket } from '../wire/signed-url.js';
+import { judgeAccess, type Keys, UsedTickets } from './access.js';
 import { refusal } from './adapter-rules.js';
-import { Call, type HandshakeFacts } from './call.js';
+import { Call } from './call.js';
 import type { OutputCounters } from './call-output.js';
 import type { Connection, UpgradeAnswer, UpgradeRequest } from './port.js';
 
@@ -29,7 +31,15 @@ export type Lanes = {
 /**
  * Somebody at the door. The slot is given out only when the socket is open: a handshake that dies half way holds none.
  */
-export type Visitor = { readonly facts: HandshakeFacts; call: Call | undefined };
+export type Visitor = {
+  readonly facts: Omit<HandshakeFacts, 'agentCalls'>;
+  /** Of a signed URL: used up when the socket is open. */
+  readonly ticket: Ticket | undefined;
+  call: Call | undefined;
+};
+
+/** Whom those talk to who name nobody. */
+const defaultAgentId = 'default';
 
 /** Threads that must let go of a slot. */
 const releasesNeeded = 4;
@@ -43,13 +53,17 @@ export class Calls {
   readonly #recorder: Recorder;
   readonly #log: Log;
   readonly #now: () => number;
+  readonly #keys: Keys;
+  readonly #usedTickets = new UsedTickets();
+  /** Conversation id → its call. */
+  readonly #live = new Map<string, Call>();
   readonly counters: OutputCounters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
   isOpen = false;
   #liveCount = 0;
   /** Called when the last call is gone. */
   onEmpty: () => void = () => undefined;
 
-  constructor(block: SharedBlock, lanes: Lanes, recorder: Recorder, log: Log, now: () => number) {
+  constructor(block: SharedBlock, lanes: Lanes, recorder: Recorder, log: Log, now: () => number, keys: Keys) {
     this.#seats = Array.from({ length: block.slotCount }, (_, index) => ({
       slot: new Slot(block, index),
       call: undefined,
@@ -61,6 +75,12 @@ export class Calls {
     this.#recorder = recorder;
     this.#log = log;
     this.#now = now;
+    this.#keys = keys;
+  }
+
+  /** Whether a conversation of this id is going on here. */
+  isLive(conversationId: string): boolean {
+    return this.#live.has(conversationId);
   }
 
   /** Calls going on. */
@@ -83,13 +103,26 @@ export class Calls {
       this.#recorder.count('parley_refused_total', 'reason="capacity"');
       return refuse(503, 'capacity', `All ${this.#seats.length} places are taken.`);
     }
-    const { agentId, source } = query.query;
-    const facts = {
-      conversationId: `conv_${randomBytes(14).toString('hex')}`,
-      agentId: agentId ?? '',
-      source: source ?? '',
+    const { agentId, conversationSignature, source, version, environment, branchId } = query.query;
+    const shown = {
+      agentId,
+      conversationSignature,
+      bearerEntry: subprotocol.bearerToken,
+      apiKeyHeader: request.header('xi-api-key'),
+      authorizationHeader: request.header('authorization'),
     };
-    return { accept: true, protocol: subprotocol.protocol, session: { facts, call: undefined } };
+    const { access, ticket } = judgeAccess(shown, this.#keys, Date.now());
+    const facts = {
+      conversationId: ticket?.conversationId ?? `conv_${randomId()}`,
+      agentId: ticket?.agentId ?? agentId ?? '',
+      source: source ?? '',
+      version: version ?? '',
+      environment: ticket?.environment ?? environment,
+      branchId: ticket?.branchId ?? branchId ?? '',
+      origin: request.header('origin') ?? '',
+      access,
+    };
+    return { accept: true, protocol: subprotocol.protocol, session: { facts, ticket, call: undefined } };
   }
 
   opened(visitor: Visitor, connection: Connection): void {
@@ -99,8 +132,9 @@ export class Calls {
       connection.close(1008, 'All places are taken. Please call again later.');
       return;
     }
-    const call = this.#seat(index, visitor.facts);
+    const call = this.#seat(index, this.#factsOf(visitor));
     visitor.call = call;
+    this.#live.set(call.facts.conversationId, call);
     const address = { slot: index, generation: call.generation };
     this.#liveCount += 1;
     this.#recorder.count('parley_calls_total');
@@ -109,6 +143,18 @@ export class Calls {
     this.#lanes.toStt({ type: 'open', ...address });
     this.#lanes.toTts({ type: 'open', ...address });
     call.opened(connection);
+  }
+
+  /** What the conversation thread gets to know: now a signed URL is used up, and it is known how many others talk to the same agent. */
+  #factsOf({ facts, ticket }: Visitor): HandshakeFacts {
+    const problem = ticket === undefined ? undefined : this.#usedTickets.use(ticket, Date.now());
+    let agentCalls = 1;
+    const agentId = facts.agentId || defaultAgentId;
+    for (const { call } of this.#seats)
+      if (call !== undefined && (call.facts.agentId || defaultAgentId) === agentId) agentCalls += 1;
+    if (problem === undefined) return { ...facts, agentCalls };
+    // The id in the URL belongs to the conversation that used it.
+    return { ...facts, agentCalls, conversationId: `conv_${randomId()}`, access: { kind: 'refused', reason: problem } };
   }
 
   closed(visitor: Visitor, code: number): void {
@@ -120,6 +166,7 @@ export class Calls {
     this.#liveCount -= 1;
     this.#log('session.closed', { conversation_id: call.facts.conversationId, slot: index, code });
     call.closed();
+    if (this.#live.get(call.facts.conversationId) === call) this.#live.delete(call.facts.conversationId);
     const seat = this.#seats[index]!;
     seat.call = undefined;
     seat.releasesMissing = releasesNeeded;

@@ -11,16 +11,31 @@ export type HttpRequest = {
   readonly query: string;
   /** Names in lower case. */
   header(name: string): string | undefined;
-  /** At most `bodyBytesMax`; larger ones are refused with 413, slower than `bodyTimeoutMs` with 408, before any handler. */
+  /** Within the bounds of its path; larger ones are refused with 413, slower ones with 408, before any handler. It belongs to the handler. */
   readonly body: Uint8Array;
   readonly remoteAddress: string;
+  /** `run` is called, once, if the client goes away before its answer is complete. One listener a request. */
+  onGone(run: () => void): void;
 };
 
 export type HttpResponse = {
   readonly status: number;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body: string | Uint8Array;
+  readonly body: string | Uint8Array | BodyParts;
 };
+/** One whose body is all there. */
+export type WholeResponse = HttpResponse & { readonly body: string | Uint8Array };
+
+/**
+ * A body that comes in parts: the next one is asked for when the client has taken the last. When the client goes away, `return` is called.
+ * A rejection cuts the connection, so that nobody takes the half for the whole.
+ */
+export type BodyParts = AsyncIterableIterator<Uint8Array>;
+
+/** What may be sent to one path. `refusal`: nothing at all; answered before the body is read. */
+export type BodyRule =
+  | { readonly bytesMax: number; readonly timeoutMs: number; readonly refusal?: undefined }
+  | { readonly refusal: HttpResponse };
 
 export type UpgradeRequest = {
   readonly path: string;
@@ -72,6 +87,10 @@ export type SocketLimits = {
   readonly messageBytesMax: number;
   readonly bodyBytesMax: number;
   readonly bodyTimeoutMs: number;
+  /** Bodies under way in all requests together; what goes beyond is refused with 503. */
+  readonly bodiesBytesMax: number;
+  /** Paths with bounds of their own; undefined: the two above. */
+  readonly bodyOf?: (method: string, path: string) => BodyRule | undefined;
   readonly headerBytesMax: number;
   /** Hard limit on bytes queued for one slow client. */
   readonly bufferedBytesMax: number;

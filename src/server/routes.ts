@@ -1,4 +1,4 @@
-/** HTTP routes beside the WebSocket: health, readiness, figures, and the page. Main thread. */
+/** HTTP routes beside the WebSocket: health, readiness, figures, the page, and what the API thread answers. Main thread. */
 
 import { refusal } from './adapter-rules.js';
 import type { HttpRequest, HttpResponse } from './port.js';
@@ -9,7 +9,9 @@ export type RouteFacts = {
   readonly freeCount: () => number;
   readonly liveCount: () => number;
   readonly metricsText: () => Promise<string>;
-  readonly page: (method: string, path: string, ifNoneMatch?: string) => HttpResponse | undefined;
+  readonly page: (method: string, path: string, ifNoneMatch?: string, acceptEncoding?: string) => HttpResponse | undefined;
+  /** Everything below `/v1/`, and the description of it. */
+  readonly api: { ask(request: HttpRequest): Promise<HttpResponse> };
   readonly onError: (path: string, error: unknown) => void;
 };
 
@@ -36,8 +38,9 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
       const isRead = request.method === 'GET' || request.method === 'HEAD';
       return isRead ? route() : refusal(405, 'method_not_allowed', 'Only GET is allowed here.');
     }
+    if (request.path.startsWith('/v1/') || request.path === '/openapi.json') return facts.api.ask(request);
     return (
-      facts.page(request.method, request.path, request.header('if-none-match')) ??
+      facts.page(request.method, request.path, request.header('if-none-match'), request.header('accept-encoding')) ??
       refusal(404, 'not_found', 'There is nothing at this path.')
     );
   };

@@ -2,8 +2,18 @@
 
 import type { HttpRequest as NativeRequest, HttpResponse as NativeResponse } from 'uWebSockets.js';
 import { SocketAddress } from 'node:net';
-import { largeBody, plainAddress, type RequestHead, slowBody, statusLine } from './adapter-rules.js';
-import type { HttpResponse, SocketLimits } from './port.js';
+import {
+  type BodyBounds,
+  busyWithBodies,
+  isParts,
+  largeBody,
+  plainAddress,
+  type RequestHead,
+  slowBody,
+  statusLine,
+} from './adapter-rules.js';
+import type { BodyParts, HttpResponse } from './port.js';
+import { type BodyBudget, BodyCollector } from './request-body.js';
 
 /** uWebSockets.js cuts a request that is silent for 8 to 12 s; pausing and resuming starts that time anew. */
 const bodyRefreshMs = 4_000;
@@ -34,43 +44,124 @@ export function remoteAddressOf(native: NativeResponse): string {
   return plainAddress(new SocketAddress({ address: groups.join(':'), family: 'ipv6' }).address);
 }
 
-/** `hangUp`: close the connection, because the request was not read to its end. `native` must not be touched any more. */
+/**
+ * Answers at once. `hangUp`: close the connection, because the request was not read to its end. `native` must not be touched any more.
+ */
 export function answer(native: NativeResponse, response: HttpResponse, isHead: boolean, hangUp: boolean): void {
+  const { body } = response;
   native.cork(() => {
-    native.writeStatus(statusLine(response.status));
-    for (const [name, value] of Object.entries(response.headers ?? {})) native.writeHeader(name, value);
+    writeHead(native, response);
     if (response.status === 304)
       native.endWithoutBody(); // the length would be that of the file
-    else if (isHead) {
+    else if (isHead || isParts(body)) {
       // Told the length by its own parameter, the library waits for that many bytes for ever; so it learns nothing, and cannot be told
       // to hang up either: the connection ends by its idle time.
-      native.writeHeader('content-length', String(Buffer.byteLength(response.body)));
+      if (!isParts(body)) native.writeHeader('content-length', String(Buffer.byteLength(body)));
       native.endWithoutBody();
-    } else native.end(response.body, hangUp);
+    } else native.end(body, hangUp);
   });
 }
 
+function writeHead(native: NativeResponse, { status, headers }: HttpResponse): void {
+  native.writeStatus(statusLine(status));
+  for (const [name, value] of Object.entries(headers ?? {})) native.writeHeader(name, value);
+}
+
+/** A request until its answer is complete or its client is gone; then `native` must not be touched any more. */
+class Exchange {
+  readonly #native: NativeResponse;
+  readonly #isHead: boolean;
+  #isOver = false;
+  /** Wakes whoever waits for the client to take more. */
+  #wake: (() => void) | undefined;
+  #onGone: (() => void) | undefined;
+
+  constructor(native: NativeResponse, isHead: boolean) {
+    this.#native = native;
+    this.#isHead = isHead;
+  }
+
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  readonly onGone = (run: () => void): void => {
+    this.#onGone = run;
+  };
+
+  aborted(): void {
+    const isNews = !this.#isOver;
+    this.#isOver = true;
+    this.#wake?.();
+    if (isNews) this.#onGone?.();
+  }
+
+  send(response: HttpResponse, hangUp: boolean): void {
+    const { body } = response;
+    if (isParts(body) && !this.#isHead && !this.#isOver) {
+      void this.#sendParts(response, body);
+      return;
+    }
+    if (isParts(body)) void body.return?.();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    answer(this.#native, response, this.#isHead, hangUp);
+  }
+
+  /** Each part waits until the client has taken the one before. */
+  async #sendParts(response: HttpResponse, parts: BodyParts): Promise<void> {
+    const native = this.#native;
+    native.cork(() => writeHead(native, response));
+    try {
+      for await (const part of parts) {
+        if (this.#isOver) return;
+        let isTaken = true;
+        native.cork(() => {
+          if (part.byteLength > 0) isTaken = native.write(part);
+        });
+        if (!isTaken) await this.#writable();
+      }
+      if (this.#isOver) return;
+      this.#isOver = true;
+      native.cork(() => native.end());
+    } catch {
+      // Whoever made the parts broke off: an end that can be seen, because the last chunk is missing.
+      if (this.#isOver) return;
+      this.#isOver = true;
+      native.close();
+    }
+  }
+
+  #writable(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wake = resolve;
+      this.#native.onWritable(() => {
+        resolve();
+        return true;
+      });
+    });
+  }
+}
+
 /**
- * Collects a body of `bodyBytes`, or until its end when that is `undefined`, and answers with what `serve` makes of it. `serve` is not
- * called when the body is too large, too slow, or the client breaks off. Must be called inside the request's callback.
+ * Collects a body and answers with what `serve` makes of it; `serve` owns the bytes. It is not called when the body is too large, too slow,
+ * or the client breaks off. Must be called inside the request's callback.
  */
 export function answerBody(
   native: NativeResponse,
-  bodyBytes: number | undefined,
+  { bodyBytes, bytesMax, timeoutMs }: BodyBounds,
   isHead: boolean,
-  limits: SocketLimits,
-  serve: (body: Uint8Array) => HttpResponse | Promise<HttpResponse>,
+  budget: BodyBudget,
+  serve: (body: Uint8Array, onGone: (run: () => void) => void) => HttpResponse | Promise<HttpResponse>,
 ): void {
-  const chunks: Uint8Array[] = [];
-  const deadlineAtMs = performance.now() + limits.bodyTimeoutMs;
-  let receivedBytes = 0;
+  const exchange = new Exchange(native, isHead);
+  const collector = new BodyCollector(bodyBytes, bytesMax, budget);
+  const deadlineAtMs = performance.now() + timeoutMs;
   let timer: NodeJS.Timeout | undefined;
-  let done = false; // answered or aborted: `native` must not be touched any more
-  const finish = (response: HttpResponse, hangUp: boolean) => {
-    if (done) return;
-    done = true;
+  const refuse = (response: HttpResponse) => {
     clearTimeout(timer);
-    answer(native, response, isHead, hangUp);
+    collector.drop();
+    exchange.send(response, true);
   };
   const wait = () => {
     const remainingMs = Math.max(0, deadlineAtMs - performance.now());
@@ -78,7 +169,7 @@ export function answerBody(
   };
   const look = () => {
     if (performance.now() >= deadlineAtMs) {
-      finish(slowBody, true);
+      refuse(slowBody);
       return;
     }
     native.pause();
@@ -86,22 +177,21 @@ export function answerBody(
     wait();
   };
   native.onAborted(() => {
-    done = true;
     clearTimeout(timer);
+    collector.drop();
+    exchange.aborted();
   });
   native.onData((chunk, isLast) => {
-    if (done) return;
-    receivedBytes += chunk.byteLength;
-    if (receivedBytes > limits.bodyBytesMax) {
-      finish(largeBody(limits.bodyBytesMax), true);
-      return;
+    if (exchange.isOver) return;
+    const state = collector.push(new Uint8Array(chunk));
+    if (state === 'too_large') refuse(largeBody(bytesMax));
+    else if (state === 'busy') refuse(busyWithBodies);
+    else if (isLast) {
+      clearTimeout(timer);
+      const response = serve(collector.finish(), exchange.onGone);
+      if (response instanceof Promise) void response.then((late) => exchange.send(late, false));
+      else exchange.send(response, false);
     }
-    if (chunk.byteLength > 0) chunks.push(new Uint8Array(chunk.slice(0)));
-    if (!isLast) return;
-    clearTimeout(timer);
-    const response = serve(Buffer.concat(chunks));
-    if (response instanceof Promise) void response.then((late) => finish(late, false));
-    else finish(response, false);
   });
-  if (!done && bodyBytes !== 0) wait();
+  if (!exchange.isOver && bodyBytes !== 0) wait();
 }

@@ -24,6 +24,7 @@ import {
   wantsWebSocket,
 } from './adapter-rules.js';
 import type { Connection, SocketHandlers, SocketLimits, SocketServer } from './port.js';
+import { BodyBudget } from './request-body.js';
 import { answer, answerBody, copyHead, remoteAddressOf } from './uws-http.js';
 
 type Library = typeof import('uWebSockets.js');
@@ -110,6 +111,7 @@ class UwsServer<Session> implements SocketServer {
   readonly #library: Library;
   readonly #handlers: SocketHandlers<Session>;
   readonly #limits: SocketLimits;
+  readonly #budget: BodyBudget;
   readonly #app: TemplatedApp;
   #listening: ListenToken | undefined;
 
@@ -117,6 +119,7 @@ class UwsServer<Session> implements SocketServer {
     this.#library = library;
     this.#handlers = handlers;
     this.#limits = limits;
+    this.#budget = new BodyBudget(limits.bodiesBytesMax);
     this.#app = library.App();
     this.#app.ws<Entry<Session>>('/*', {
       maxPayloadLength: limits.messageBytesMax,
@@ -179,15 +182,15 @@ class UwsServer<Session> implements SocketServer {
     const isHead = head.method === 'HEAD';
     // A handshake comes here when its key is missing or has the wrong length.
     const misfit = wantsWebSocket(head) ? screenUpgrade(head) : undefined;
-    const screened = misfit?.ok === false ? misfit : screenRequest(head, this.#limits.bodyBytesMax);
+    const screened = misfit?.ok === false ? misfit : screenRequest(head, this.#limits);
     if (!screened.ok) {
       answer(native, screened.response, isHead, true);
       return;
     }
-    const { path, query, bodyBytes } = screened;
+    const { path, query } = screened;
     const remoteAddress = remoteAddressOf(native);
-    answerBody(native, bodyBytes, isHead, this.#limits, (body) =>
-      this.#handlers.http({ method: head.method, path, query, header: head.header, body, remoteAddress }),
+    answerBody(native, screened.body, isHead, this.#budget, (body, onGone) =>
+      this.#handlers.http({ method: head.method, path, query, header: head.header, body, remoteAddress, onGone }),
     );
   }
 

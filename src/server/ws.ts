@@ -22,7 +22,8 @@ import {
   wantsWebSocket,
 } from './adapter-rules.js';
 import { headOf, type Reply, readBody, replyBy, replyOn } from './node-http.js';
-import type { Connection, SocketHandlers, SocketLimits, SocketServer } from './port.js';
+import type { Connection, HttpResponse, SocketHandlers, SocketLimits, SocketServer } from './port.js';
+import { BodyBudget } from './request-body.js';
 import { lookAt, type Silence } from './silence.js';
 
 /** How often we look for clients that fell silent; uWebSockets.js looks once per 4 s. */
@@ -158,6 +159,7 @@ class WsServer<Session> implements SocketServer {
   readonly name = 'ws';
   readonly #handlers: SocketHandlers<Session>;
   readonly #limits: SocketLimits;
+  readonly #budget: BodyBudget;
   readonly #http: Server;
   readonly #sockets: WebSocketServer;
   readonly #connections = new Set<WsConnection<Session>>();
@@ -170,6 +172,7 @@ class WsServer<Session> implements SocketServer {
   constructor(handlers: SocketHandlers<Session>, limits: SocketLimits) {
     this.#handlers = handlers;
     this.#limits = limits;
+    this.#budget = new BodyBudget(limits.bodiesBytesMax);
     this.#http = createServer({
       maxHeaderSize: limits.headerBytesMax,
       headersTimeout: headerTimeoutMs,
@@ -194,18 +197,27 @@ class WsServer<Session> implements SocketServer {
 
   /** `source` gives the body: the request, or the bare socket. */
   #request(head: RequestHead, source: Readable, socket: Socket, reply: Reply): void {
-    const screened = screenRequest(head, this.#limits.bodyBytesMax);
+    const screened = screenRequest(head, this.#limits);
     if (!screened.ok) {
-      reply(screened.response, true);
+      reply.send(screened.response, true);
       return;
     }
-    const { path, query, bodyBytes } = screened;
+    const { path, query } = screened;
     const remoteAddress = plainAddress(socket.remoteAddress ?? ''); // unknown once the client is gone
-    const refuse: Parameters<typeof readBody>[3] = (response) => reply(response, true);
-    readBody(source, bodyBytes, this.#limits, refuse, (body) => {
-      const response = this.#handlers.http({ method: head.method, path, query, header: head.header, body, remoteAddress });
-      if (response instanceof Promise) void response.then((late) => reply(late, false));
-      else reply(response, false);
+    const refuse = (response: HttpResponse): void => reply.send(response, true);
+    readBody(source, screened.body, this.#budget, refuse, (body) => {
+      const { onGone } = reply;
+      const response = this.#handlers.http({
+        method: head.method,
+        path,
+        query,
+        header: head.header,
+        body,
+        remoteAddress,
+        onGone,
+      });
+      if (response instanceof Promise) void response.then((late) => reply.send(late, false));
+      else reply.send(response, false);
     });
   }
 
@@ -219,14 +231,14 @@ class WsServer<Session> implements SocketServer {
       const reply = replyOn(socket, head.method === 'HEAD');
       socket.unshift(rest);
       if (head.header('transfer-encoding') === undefined) this.#request(head, socket, request.socket, reply);
-      else reply(unsupportedBody, true);
+      else reply.send(unsupportedBody, true);
     }
   }
 
   #handshake(head: RequestHead, request: IncomingMessage, socket: Duplex, rest: Buffer): void {
     const screened = screenUpgrade(head);
     if (!screened.ok) {
-      replyOn(socket, false)(screened.response, true);
+      replyOn(socket, false).send(screened.response, true);
       return;
     }
     if (!socket.readable || !socket.writable) {
@@ -237,7 +249,7 @@ class WsServer<Session> implements SocketServer {
     const remoteAddress = plainAddress(request.socket.remoteAddress ?? '');
     const outcome = this.#handlers.upgrade({ path, query, header: head.header, protocols, remoteAddress });
     if (!outcome.accept) {
-      replyOn(socket, false)(outcome.response, true);
+      replyOn(socket, false).send(outcome.response, true);
       return;
     }
     this.#chosenProtocol = outcome.protocol;

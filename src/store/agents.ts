@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { EngineError } from '../shared/errors.js';
 import { type TurnSettings, turnDefaults } from '../turn/settings.js';
 import { audioFormats, switchableEvents } from '../wire/events.js';
+import { builtInToolsSchema, toolSchema } from './tool-config.js';
 
 const turnPart = z
   .strictObject(
@@ -16,7 +17,57 @@ const turnPart = z
   )
   .partial();
 
-/** The agent configuration: the shape of the public API where it has one, our own settings under `parley`. Unknown fields are kept out. */
+const name = z.string().max(128);
+const ids = z.array(z.string().min(1).max(128)).max(100);
+const seconds = (min: number, max: number) => z.number().min(min).max(max);
+/** Text, a secret of the store by its id, or a dynamic variable by its name. */
+const headerValue = z.union([
+  z.string().max(8192),
+  z.object({ secret_id: z.string().min(1).max(128) }),
+  z.object({ variable_name: z.string().min(1).max(128) }),
+]);
+/** Whether a client may say it differently. */
+const may = (isAllowed = false) => z.boolean().default(isAllowed);
+
+/** What a language changes, when the conversation is held in it. */
+const presetOverrides = z
+  .object({
+    agent: z
+      .object({
+        first_message: z.string().max(4000).optional(),
+        prompt: z.object({ prompt: z.string().max(200_000).optional(), llm: name.optional() }).prefault({}),
+        max_conversation_duration_message: z.string().max(4000).optional(),
+      })
+      .prefault({}),
+    tts: z
+      .object({
+        voice_id: name.optional(),
+        model_id: name.optional(),
+        stability: z.number().min(0).max(1).optional(),
+        speed: z.number().min(0.7).max(1.2).optional(),
+        similarity_boost: z.number().min(0).max(1).optional(),
+      })
+      .prefault({}),
+    turn: z.object({ soft_timeout_config: z.object({ message: z.string().max(1000).optional() }).prefault({}) }).prefault({}),
+  })
+  .prefault({});
+
+const softTimeout = z
+  .object({
+    /** Without a word of the model for this long, a filler is said; -1: never. */
+    timeout_seconds: seconds(-1, 60).default(-1),
+    message: z.string().max(1000).default('Hhmmmm...yeah.'),
+    additional_soft_timeout_messages: z.array(z.string().max(1000)).max(20).default([]),
+    max_soft_timeouts_per_generation: z.number().int().min(1).max(20).default(1),
+    randomize_fillers: z.boolean().default(false),
+    disable_until_first_user_message: z.boolean().default(false),
+  })
+  .prefault({});
+
+/**
+ * The agent configuration: the shape of the public API where it has one, our own settings under `parley`. Unknown fields are kept
+ * out here; a stored document keeps them. Check documents with `checkAgent`: clients write `null` for what is not set.
+ */
 export const agentSchema = z.object({
   agent_id: z.string().min(1).max(128),
   name: z.string().max(256).default(''),
@@ -26,12 +77,32 @@ export const agentSchema = z.object({
         .object({
           first_message: z.string().max(4000).default(''),
           language: z.string().min(2).max(8).default('en'),
+          /** The first message is heard out, whatever is said meanwhile. */
+          disable_first_message_interruptions: z.boolean().default(false),
+          /** Said before the call ends for its length; empty: nothing. */
+          max_conversation_duration_message: z.string().max(4000).default(''),
           prompt: z
             .object({
               prompt: z.string().max(200_000).default(''),
               llm: z.string().max(128).default(''),
               temperature: z.number().min(0).max(2).default(0.5),
               max_tokens: z.number().int().min(-1).max(16_384).default(400),
+              tools: z.array(toolSchema).max(128).default([]),
+              tool_ids: ids.default([]),
+              built_in_tools: builtInToolsSchema.prefault({}),
+              mcp_server_ids: ids.default([]),
+              /** Used when `llm` is `custom-llm`: any server of OpenAI's protocol. */
+              custom_llm: z
+                .object({
+                  url: z
+                    .string()
+                    .max(2048)
+                    .regex(/^https?:\/\//, 'must begin with http:// or https://'),
+                  model_id: name.default(''),
+                  api_key: z.object({ secret_id: z.string().min(1).max(128) }).optional(),
+                  request_headers: z.record(z.string().max(128), headerValue).default({}),
+                })
+                .optional(),
             })
             .prefault({}),
           dynamic_variables: z
@@ -62,6 +133,14 @@ export const agentSchema = z.object({
           turn_timeout: z.number().min(-1).max(300).default(7),
           silence_end_call_timeout: z.number().min(-1).max(3600).default(-1),
           turn_eagerness: z.enum(['patient', 'normal', 'eager']).default('normal'),
+          /** How long the caller may be silent at the start when there is no first message; unset: `turn_timeout`. */
+          initial_wait_time: seconds(1, 300).optional(),
+          spelling_patience: z.enum(['auto', 'off']).default('auto'),
+          soft_timeout_config: softTimeout,
+          /** Whole utterances that do not interrupt, in any case. */
+          interruption_ignore_terms: z.array(z.string().min(1).max(128)).max(200).default([]),
+          merge_with_default_ignore_terms: z.boolean().default(false),
+          transcribe_on_disabled_interruptions: z.boolean().default(false),
         })
         .prefault({}),
       conversation: z
@@ -78,43 +157,72 @@ export const agentSchema = z.object({
               'agent_response_correction',
               'agent_tool_response',
             ]),
+          file_input: z
+            .object({
+              enabled: z.boolean().default(false),
+              max_files_per_conversation: z.number().int().min(1).max(50).default(10),
+            })
+            .prefault({}),
         })
         .prefault({}),
+      /** Language → what it changes. */
+      language_presets: z.record(z.string().min(2).max(8), z.object({ overrides: presetOverrides })).default({}),
     })
     .prefault({}),
   platform_settings: z
     .object({
+      auth: z
+        .object({
+          /** A signed URL or the API key is needed. */
+          enable_auth: z.boolean().default(false),
+          /** Pages of other hosts may not open a conversation; empty: all may. */
+          allowlist: z
+            .array(z.object({ hostname: z.string().min(1).max(256) }))
+            .max(100)
+            .default([]),
+          require_origin_header: z.boolean().default(false),
+        })
+        .prefault({}),
+      call_limits: z
+        .object({
+          /** Conversations at once; -1: as many as there is room for. */
+          agent_concurrency_limit: z.number().int().min(-1).default(-1),
+        })
+        .prefault({}),
+      privacy: z
+        .object({
+          record_voice: z.boolean().default(true),
+          /** Conversations that ended longer ago are deleted, whole; 0: right after the call; -1: never. */
+          retention_days: z.number().int().min(-1).max(36_500).default(-1),
+          /** Right after the call: the transcript, and what names the caller. */
+          delete_transcript_and_pii: z.boolean().default(false),
+          /** Right after the call. */
+          delete_audio: z.boolean().default(false),
+        })
+        .prefault({}),
       overrides: z
         .object({
           conversation_config_override: z
             .object({
               agent: z
                 .object({
-                  first_message: z.boolean().default(false),
-                  language: z.boolean().default(false),
-                  prompt: z.object({ prompt: z.boolean().default(false), llm: z.boolean().default(false) }).prefault({}),
+                  first_message: may(),
+                  language: may(),
+                  max_conversation_duration_message: may(),
+                  prompt: z.object({ prompt: may(), llm: may(), tool_ids: may(), native_mcp_server_ids: may() }).prefault({}),
                 })
                 .prefault({}),
               tts: z
-                .object({
-                  voice_id: z.boolean().default(false),
-                  model_id: z.boolean().default(false),
-                  stability: z.boolean().default(false),
-                  speed: z.boolean().default(false),
-                  similarity_boost: z.boolean().default(false),
-                })
+                .object({ voice_id: may(), model_id: may(), stability: may(), speed: may(), similarity_boost: may() })
                 .prefault({}),
-              asr: z.object({ keywords: z.boolean().default(false) }).prefault({}),
+              asr: z.object({ keywords: may() }).prefault({}),
+              turn: z.object({ soft_timeout_config: z.object({ message: may() }).prefault({}) }).prefault({}),
               conversation: z
-                .object({
-                  text_only: z.boolean().default(true),
-                  max_duration_seconds: z.boolean().default(false),
-                  client_events: z.boolean().default(true),
-                })
+                .object({ text_only: may(true), max_duration_seconds: may(), client_events: may(true) })
                 .prefault({}),
             })
             .prefault({}),
-          custom_llm_extra_body: z.boolean().default(false),
+          custom_llm_extra_body: may(),
         })
         .prefault({}),
     })
@@ -125,21 +233,70 @@ export const agentSchema = z.object({
       grammar: z.unknown().optional(),
       /** Turn-taking settings that differ from the defaults (`src/turn/settings.ts`). */
       turn: turnPart.optional(),
+      /** False: the model is not offered to hang up, unless the agent's tools say so. */
+      end_call: z.boolean().optional(),
       idle_phrases: z.array(z.string().max(500)).max(10).optional(),
       apology: z.string().max(500).optional(),
     })
     .prefault({}),
 });
 
-export type AgentConfig = z.infer<typeof agentSchema>;
+export type AgentConfig = z.infer<typeof agentSchema> & {
+  /** Values of the secrets that the agent names, by id. Filled in by the API thread for sessions; never stored, never shown. */
+  readonly secrets?: Readonly<Record<string, string>>;
+};
+
+/** One place of a document that breaks a rule. */
+export type AgentIssue = {
+  readonly path: readonly (string | number)[];
+  readonly message: string;
+  readonly rule: string;
+  readonly value: unknown;
+};
+
+export type CheckedAgent =
+  | { readonly ok: true; readonly agent: AgentConfig }
+  | { readonly ok: false; readonly issues: readonly AgentIssue[] };
+
+/** Checks one agent; all that is wrong with it, in the order of the document's schema. */
+export function checkAgent(value: unknown): CheckedAgent {
+  const document = withoutNulls(value);
+  const result = agentSchema.safeParse(document);
+  if (result.success) return { ok: true, agent: result.data };
+  return { ok: false, issues: issuesOf(result.error, document) };
+}
+
+/** What zod found, each with the value it found it in. */
+export function issuesOf(error: z.ZodError, document: unknown): AgentIssue[] {
+  return error.issues.map(({ path: steps, message, code }) => {
+    const path = steps.map((step) => (typeof step === 'symbol' ? String(step) : step));
+    return { path, message, rule: code, value: valueAt(document, path) };
+  });
+}
+
+function valueAt(document: unknown, path: readonly (string | number)[]): unknown {
+  let value = document;
+  for (const step of path) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
+    value = (value as Readonly<Record<string | number, unknown>>)[step];
+  }
+  return value;
+}
+
+/** The public API means "not set" by null. */
+export function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value).filter(([, item]) => item !== null);
+  return Object.fromEntries(entries.map(([key, item]) => [key, withoutNulls(item)]));
+}
 
 /** Checks one agent. Throws `config` naming source, path, value and rule. */
 export function parseAgent(value: unknown, source: string): AgentConfig {
-  const result = agentSchema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0]!;
-  const path = issue.path.join('.') || '(root)';
-  throw new EngineError('config', `${source}: ${path}: ${issue.message}`);
+  const checked = checkAgent(value);
+  if (checked.ok) return checked.agent;
+  const { path, message } = checked.issues[0]!;
+  throw new EngineError('config', `${source}: ${path.join('.') || '(root)'}: ${message}`);
 }
 
 /** Reads a folder of agent files, or one file holding an agent or a list of them. `fallback` is added under its id unless one is there. */
@@ -188,9 +345,13 @@ export function turnSettingsOf(agent: AgentConfig): TurnSettings {
   return {
     ...turnDefaults,
     idleMs: turn.turn_timeout * 1000,
+    firstWaitMs: (turn.initial_wait_time ?? turn.turn_timeout) * 1000,
     silenceEndMs: turn.silence_end_call_timeout < 0 ? -1 : turn.silence_end_call_timeout * 1000,
     delayRatio: eagernessRatio[turn.turn_eagerness],
     isInterruptible: conversation.client_events.includes('interruption'),
+    isFirstInterruptible: !speaker.disable_first_message_interruptions,
+    ignoredTerms: turn.interruption_ignore_terms,
+    ...(turn.spelling_patience === 'off' ? { delaySpellingMs: turnDefaults.delayNeutralMs } : {}),
     language: speaker.language.slice(0, 2).toLowerCase(),
     ...(Object.fromEntries(Object.entries(chosen).filter(([, value]) => value !== undefined)) as Partial<TurnSettings>),
   };

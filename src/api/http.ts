@@ -1,0 +1,62 @@
+/** Requests and answers of the REST side, after main read them and before main writes them. API thread. */
+import type { HttpAsk } from './links.js';
+
+/** Bytes that come one part after another; `return` is called when nobody wants the rest. */
+export type Parts = AsyncIterator<Uint8Array>;
+
+/** One of three bodies: JSON, bytes of a stated type, or parts of a stated type. None of them: empty. */
+export type ApiAnswer = {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly json?: unknown;
+  readonly bytes?: Uint8Array;
+  readonly parts?: Parts;
+};
+
+/** What a handler gets: checked by the schemas of its route. */
+export type ApiRequest<Query = unknown, Body = unknown> = {
+  readonly ask: HttpAsk;
+  /** Parts of the path by name. */
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query;
+  readonly body: Body;
+  /** The body's JSON as it came, with what the schema does not know and with its nulls. */
+  readonly raw: unknown;
+};
+
+export function ok(json: unknown): ApiAnswer {
+  return { status: 200, headers: {}, json };
+}
+
+/** Pages of other origins may read every answer: what is not public asks for a key, and a key is no cookie. */
+export const corsHeaders = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': 'content-disposition, content-range, retry-after',
+} as const;
+
+export const preflight: ApiAnswer = {
+  status: 204,
+  headers: {
+    'access-control-allow-methods': 'GET, POST, PATCH, DELETE, OPTIONS',
+    'access-control-allow-headers': 'content-type, xi-api-key, authorization, range',
+    'access-control-max-age': '86400',
+  },
+};
+
+/** How deep JSON of a client may be. */
+const depthMax = 64;
+
+/** The value, or undefined when the bytes are not JSON in UTF-8 of a sensible depth. */
+export function readJson(body: Uint8Array): { readonly value: unknown } | undefined {
+  try {
+    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
+    return isDeeper(value, depthMax) ? undefined : { value };
+  } catch {
+    return undefined;
+  }
+}
+
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return levels === 0 || Object.values(value).some((item) => isDeeper(item, levels - 1));
+}

@@ -1,0 +1,18 @@
+/** Documents put on top of each other, as PATCH does it. Pure; API thread. */
+
+type JsonObject = Readonly<Record<string, unknown>>;
+
+export function isObject(value: unknown): value is JsonObject {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Objects are merged at every level, arrays and single values replaced. Neither argument is changed. */
+export function merge(base: unknown, change: unknown): unknown {
+  if (!isObject(base) || !isObject(change)) return isObject(change) ? merge({}, change) : change;
+  const names = new Set([...Object.keys(base), ...Object.keys(change)]);
+  // The one name that turns dangerous on an object.
+  names.delete('__proto__');
+  return Object.fromEntries(
+    [...names].map((name) => [name, Object.hasOwn(change, name) ? merge(base[name], change[name]) : base[name]]),
+  );
+}

@@ -1,0 +1,218 @@
+/**
+ * The API thread: the REST side, the store, server-side tools, recordings, retention. One a process, beside the lanes; evented. Everything
+ * that may be slow is here, and no other thread waits for it.
+ */
+
+import { AgentDirectory } from '../src/api/agent-directory.js';
+import { ConversationBook } from '../src/api/conversation-book.js';
+import { ConversationDesk } from '../src/api/conversation-desk.js';
+import { conversationDetail } from '../src/api/conversation-documents.js';
+import { HttpDesk } from '../src/api/http-desk.js';
+import type { AgentChanged, FromApi, SpokenAudio, ToApi, ToApiFromMain } from '../src/api/links.js';
+import { PostCall } from '../src/api/post-call.js';
+import { Recordings, recordingLimits } from '../src/api/recording.js';
+import { createRest } from '../src/api/rest.js';
+import { Retention, retentionLimits } from '../src/api/retention.js';
+import { abandonedCheckMs, closeAbandoned, putInOrder } from '../src/api/start-up.js';
+import { ToolUsage } from '../src/api/tool-usage.js';
+import { nowMs } from '../src/shared/clock.js';
+import { problemOf } from '../src/shared/errors.js';
+import type { MetricsAsk } from '../src/shared/links.js';
+import { Slot } from '../src/shared/slots.js';
+import { openStore } from '../src/store/open.js';
+import { createLog } from '../src/telemetry/log.js';
+import { watchLoop } from '../src/telemetry/loop.js';
+import { Recorder } from '../src/telemetry/recorder.js';
+import { type ApiStart, startOf } from '../src/thread-start.js';
+import { AddressGuard, parseAllowedHosts } from '../src/tools/address-guard.js';
+import { createToolRunner } from '../src/tools/runner.js';
+
+/** The store could not be opened: it is tried again this much later. */
+const openAgainMs = 10_000;
+/** What is still to be written when the process ends. */
+const drainMs = 3000;
+
+const start = startOf<ApiStart>('api');
+const { main, conversations: conversationPorts, voices } = start.ports;
+const { setup } = start;
+const unixMs = (): number => Date.now();
+const recorder = new Recorder('api');
+const log = createLog(start.logLevel);
+
+function problem(event: string, error: unknown, fields: Record<string, string | number> = {}): void {
+  const { kind, message } = problemOf(error);
+  recorder.count('parley_errors_total', `stage="${event.split('.')[0]}",error_type="${kind}"`);
+  log(event, { kind, message, ...fields });
+}
+
+const store = openStore(setup.store, (error) => problem('store.problem', error));
+const directory = new AgentDirectory(
+  store,
+  start.agents,
+  start.processStartedAtMs,
+  (message) => {
+    for (const port of conversationPorts) port.postMessage(message satisfies AgentChanged);
+  },
+  (agentId, message) => log('agent.problem', { agent_id: agentId, message }),
+);
+const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
+const recordings = setup.recordingsPath === undefined ? undefined : new Recordings(setup.recordingsPath, slots, log, nowMs);
+const conversations = new ConversationBook(store, recorder, (conversationId, message) =>
+  log('store.problem', { conversation_id: conversationId, message }),
+);
+const tools = createToolRunner({
+  guard: new AddressGuard(parseAllowedHosts(setup.toolHostsAllowed)),
+  log,
+  secret: async (secretId) => {
+    const value = (await store.resource('secret', secretId))?.document['value'];
+    return typeof value === 'string' ? value : undefined;
+  },
+  isMcpStdioAllowed: setup.isMcpStdioAllowed,
+});
+const toolUsage = new ToolUsage();
+const retention = new Retention(store, directory, recordings, unixMs);
+const postCall =
+  setup.webhookUrl === ''
+    ? undefined
+    : new PostCall(setup.webhookUrl, setup.webhookSecret, unixMs, (message) => log('post_call.problem', { message }));
+
+/** Told before anything of it is deleted. */
+async function onOver(conversationId: string, agentId: string): Promise<void> {
+  const record = postCall === undefined ? undefined : await store.conversation(conversationId);
+  if (record !== undefined) {
+    const hasAudio = (await recordings?.exists(conversationId)) === true;
+    const agentName = (await directory.record(agentId))?.name ?? null;
+    const fileUrl = (fileId: string): string => `${setup.publicUrl}/v1/convai/conversations/${conversationId}/files/${fileId}`;
+    postCall?.tell(conversationDetail(record, { agentName, hasAudio, nowMs: unixMs(), fileUrl }));
+  }
+  await retention.atEnd(conversationId, agentId);
+}
+
+const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, onOver, log });
+const rest = createRest(
+  {
+    store,
+    directory,
+    recordings,
+    retention,
+    conversations,
+    toolUsage,
+    setup,
+    version: start.version,
+    signingKey: start.signingKey,
+    isLoopback: start.isLoopback,
+    nowMs: unixMs,
+  },
+  (ask, error) => {
+    const stack = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    recorder.count('parley_errors_total', 'stage="rest",error_type="unknown"');
+    log('http.failed', { method: ask.method, path: ask.path, message: stack });
+  },
+);
+const http = new HttpDesk(
+  async (ask) => {
+    const startedAtMs = nowMs();
+    const answer = await rest.answer(ask);
+    recorder.record('rest_request', nowMs() - startedAtMs);
+    recorder.count('parley_rest_requests_total', `status="${answer.status}"`);
+    return answer;
+  },
+  (message) => main.postMessage(message),
+  (error) => problem('rest.problem', error),
+);
+
+main.on('message', (message: ToApiFromMain) => void http.receive(message));
+for (const port of conversationPorts) {
+  port.on('message', (message: ToApi) => desk.receive(message, (answer: FromApi) => port.postMessage(answer)));
+}
+for (const port of voices) port.on('message', (message: SpokenAudio) => recordings?.spoken(message));
+
+const recordingTimer =
+  recordings === undefined
+    ? undefined
+    : setInterval(() => {
+        recordings.tick().catch((error: unknown) => problem('recording.problem', error));
+      }, recordingLimits.tickMs);
+const sweepTimer = setInterval(sweep, retentionLimits.sweepEveryMs);
+/** Other processes may share the database, and die while this one lives. */
+const abandonedTimer =
+  setup.store.kind !== 'postgres'
+    ? undefined
+    : setInterval(() => {
+        closeAbandoned(store, unixMs(), unixMs).then(
+          (closedCount) => recorder.count('parley_conversations_abandoned_total', '', closedCount),
+          (error: unknown) => problem('store.problem', error),
+        );
+      }, abandonedCheckMs);
+let openTimer: NodeJS.Timeout | undefined;
+
+function sweep(): void {
+  retention.sweep().then(
+    (deletedCount) => recorder.count('parley_conversations_expired_total', '', deletedCount),
+    (error: unknown) => problem('retention.problem', error),
+  );
+}
+
+/** In the background: calls do not wait for it. */
+function openUp(): void {
+  putInOrder(store, directory, start.processStartedAtMs, unixMs).then(
+    (closedCount) => {
+      recorder.count('parley_conversations_abandoned_total', '', closedCount);
+      sweep();
+    },
+    (error: unknown) => {
+      problem('store.problem', error);
+      openTimer = setTimeout(openUp, openAgainMs);
+    },
+  );
+}
+
+const loop = watchLoop(recorder);
+start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
+  if (message.type === 'metrics') {
+    const { running, mcpServers } = tools.counts();
+    const gauges: readonly (readonly [string, number])[] = [
+      ['parley_api_conversations', conversations.liveCount],
+      ['parley_api_requests', http.workingCount],
+      ['parley_store_queue', conversations.queuedCount],
+      ['parley_tools_running', running],
+      ['parley_mcp_servers', mcpServers],
+      ['parley_recordings', recordings?.activeCount ?? 0],
+    ];
+    const counters = Object.entries(recordings?.counters ?? {}).map(([name, value]) => ({
+      name: `parley_recordings_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`,
+      labels: '',
+      value,
+    }));
+    start.control.postMessage(
+      recorder.answer(
+        message,
+        gauges.map(([name, value]) => ({ name, labels: '', value })),
+        counters,
+      ),
+    );
+    return;
+  }
+  clearInterval(recordingTimer);
+  clearInterval(sweepTimer);
+  clearInterval(abandonedTimer);
+  clearTimeout(openTimer);
+  loop.stop();
+  void stop();
+});
+
+async function stop(): Promise<void> {
+  const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close()];
+  for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
+  await postCall?.close();
+  await store.close().catch((error: unknown) => problem('store.problem', error));
+  for (const port of [main, ...conversationPorts, ...voices, start.control]) port.close();
+}
+
+recordings?.start().catch((error: unknown) => problem('recording.problem', error));
+const says = [
+  `store: ${store.name}`,
+  setup.recordingsPath === undefined ? 'recordings: off' : `recordings: ${setup.recordingsPath}`,
+];
+start.control.postMessage({ type: 'ready', says });
+setImmediate(openUp);
