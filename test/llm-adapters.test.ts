@@ -677,3 +677,56 @@ test('the stream promised by the port: deltas in order, then one end, for any co
     t.same(await collect(stream), [], 'a stream is read once');
   });
 });
+
+test('the provider’s own count comes after the end, from a chunk of its own or from the last one', async (t) => {
+  const usage = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9 };
+  const counted: unknown[] = [];
+  const onUsage = (value: unknown): void => {
+    counted.push(value);
+  };
+  await withLlm(
+    [
+      sse(wire(word('a'), finish('stop'), { choices: [], usage }, '[DONE]')),
+      sse(wire(word('a'), { ...finish('stop'), x_groq: { usage } }, '[DONE]')),
+      sse(wire(word('a'), finish('stop'), '[DONE]')),
+    ],
+    async (llm, provider) => {
+      for (let call = 0; call < 3; call++) {
+        t.equal((await collect(llm.stream(request({ onUsage })))).length, 2);
+        await provider.received[call]!.closed;
+        await settled();
+      }
+      t.match(JSON.parse(provider.received[0]!.body.toString()), { stream_options: { include_usage: true } });
+    },
+  );
+  t.same(counted, [
+    { inputTokens: 7, outputTokens: 2 },
+    { inputTokens: 7, outputTokens: 2 },
+  ]);
+});
+
+test('uploaded files: pictures for both, other files for servers that read them', async (t) => {
+  const files = [
+    { name: 'cat.png', mimeType: 'image/png', base64: 'AAAA' },
+    { name: 'bill.pdf', mimeType: 'application/pdf', base64: 'BBBB' },
+  ];
+  const messages = [{ role: 'user' as const, content: 'What is this?', files }];
+  await withLlm([hello], async (llm, provider) => {
+    await collect(llm.stream(request({ messages })));
+    t.same(JSON.parse(provider.received[0]!.body.toString()).messages[0].content, [
+      { type: 'text', text: 'What is this?' },
+      { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } },
+      { type: 'file', file: { filename: 'bill.pdf', file_data: 'data:application/pdf;base64,BBBB' } },
+    ]);
+  });
+  const provider = await LocalProvider.open(hello);
+  const groq = new GroqLlm({ apiKey, baseUrl: provider.url });
+  await collect(groq.stream(request({ messages })));
+  t.match(JSON.parse(provider.received[0]!.body.toString()).messages[0].content, [
+    { type: 'text' },
+    { type: 'image_url' },
+    { type: 'text', text: /bill\.pdf cannot be read/ },
+  ]);
+  await groq.close();
+  await provider.close();
+});

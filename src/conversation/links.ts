@@ -2,16 +2,38 @@
 import type { Address } from '../shared/links.js';
 import type { AudioFormat, ClientEvent, ServerEvent } from '../wire/events.js';
 
+/** What a caller showed at the door, as main judged it; whether the agent is content with it says `admission.ts`. */
+export type Access =
+  | { readonly kind: 'none' }
+  /** The API key of this server. */
+  | { readonly kind: 'key' }
+  /** A signed URL, valid and never used before, for this agent only. */
+  | { readonly kind: 'signed'; readonly agentId: string; readonly conversationId: string | undefined }
+  /** Something was shown, and it is not valid. `reason` fits into a close frame. */
+  | { readonly kind: 'refused'; readonly reason: string };
+
+/** What is known of a caller when its socket opens. Texts that it did not send are empty. */
+export type HandshakeFacts = {
+  /** The one of the signed URL, if that holds one. */
+  readonly conversationId: string;
+  /** Empty: the default agent. */
+  readonly agentId: string;
+  /** Client library and its version, as it says. */
+  readonly source: string;
+  readonly version: string;
+  readonly environment: string;
+  readonly branchId: string;
+  /** Header `Origin`: browsers send it. */
+  readonly origin: string;
+  readonly access: Access;
+  /** Calls of this process that go to the same agent, this one included. */
+  readonly agentCalls: number;
+};
+
 /** main → conversation. */
 export type ToConversation = Address &
   (
-    | {
-        readonly type: 'open';
-        readonly conversationId: string;
-        /** Empty: the default agent. */
-        readonly agentId: string;
-        readonly source: string;
-      }
+    | ({ readonly type: 'open' } & HandshakeFacts)
     | { readonly type: 'client_event'; readonly event: ClientEvent }
     /** Audio arrived before any initiation: start with defaults. */
     | { readonly type: 'early_audio' }

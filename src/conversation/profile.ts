@@ -1,11 +1,17 @@
 /** From an agent and what the client asked for at the start: the settings of one session, or why it is refused. Pure. */
+import type { CustomLlm } from '../llm/pool.js';
+import type { LlmProvider } from '../llm/port.js';
 import type { ErrorType } from '../shared/errors.js';
 import { type AgentConfig, enabledEvents, turnSettingsOf } from '../store/agents.js';
 import type { TurnSettings } from '../turn/settings.js';
 import type { AudioFormat, Initiation } from '../wire/events.js';
+import { toolsOf } from './agent-tools.js';
+import type { SessionTool, Transfer } from './tools.js';
 
 export type Profile = {
   readonly agentId: string;
+  readonly agent: AgentConfig;
+  readonly llm: LlmProvider;
   readonly prompt: string;
   readonly firstMessage: string;
   readonly language: string;
@@ -32,6 +38,18 @@ export type Profile = {
   readonly turn: TurnSettings;
   readonly idlePhrases: readonly string[];
   readonly apology: string;
+  readonly tools: ReadonlyMap<string, SessionTool>;
+  readonly transfers: readonly Transfer[];
+  readonly mcpServerIds: readonly string[];
+  /** Every dynamic variable, the secret ones too: for tools. */
+  readonly variables: Readonly<Record<string, string>>;
+  /** Languages the agent speaks besides its own, and what changes with each. */
+  readonly languages: ReadonlyMap<string, { readonly voiceId: string }>;
+  /** Said while the answer is slow; undefined: nothing is. */
+  readonly softTimeout: { readonly afterMs: number; readonly phrases: readonly string[]; readonly max: number } | undefined;
+  /** Said when the call's time is over; empty: nothing is. */
+  readonly maxDurationMessage: string;
+  readonly isRecorded: boolean;
 };
 
 export type Refusal = { readonly errorType: ErrorType; readonly code: 1002 | 1008; readonly reason: string };
@@ -46,6 +64,7 @@ export function resolveProfile(
   agent: AgentConfig,
   initiation: Initiation,
   system: Readonly<Record<string, string | number>>,
+  llm: LlmProvider,
 ): { readonly ok: true; readonly profile: Profile } | { readonly ok: false; readonly refusal: Refusal } {
   const { conversation_config: config, platform_settings: platform } = agent;
   const asked = initiation.overrides;
@@ -69,29 +88,35 @@ export function resolveProfile(
       return value ?? '';
     });
   const prompt = fill(asked.prompt ?? config.agent.prompt.prompt, true);
-  const firstMessage = fill(asked.firstMessage ?? config.agent.first_message, true);
+  const language = asked.language ?? config.agent.language;
+  const preset = config.language_presets[language]?.overrides;
+  const firstMessage = fill(asked.firstMessage ?? preset?.agent?.first_message ?? config.agent.first_message, true);
   if (missing.size > 0) {
     return refuse('missing_dynamic_variable', `Missing required dynamic variables: ${[...missing].join(', ')}`.slice(0, 120));
   }
-  const language = asked.language ?? config.agent.language;
   const allowsKeywords = platform.overrides.conversation_config_override.asr.keywords;
   const clientEvents = asked.clientEvents ?? config.conversation.client_events;
   const isTextOnly = asked.textOnly ?? config.conversation.text_only;
   const turn = turnSettingsOf(agent);
+  const languages = languagesOf(agent);
+  const { tools, transfers } = toolsOf(agent, [...languages.keys()]);
+  const voiceId = asked.voiceId ?? (languages.get(language)?.voiceId || config.tts.voice_id);
   return {
     ok: true,
     profile: {
       agentId: agent.agent_id,
+      agent,
+      llm,
       prompt,
       firstMessage,
       language,
-      model: asked.llm ?? config.agent.prompt.llm,
+      model: modelOf(asked.llm ?? config.agent.prompt.llm),
       temperature: config.agent.prompt.temperature,
       maxTokens: config.agent.prompt.max_tokens > 0 ? config.agent.prompt.max_tokens : 400,
       extraBody: initiation.customLlmExtraBody,
       userId: initiation.userId,
       voice: {
-        voiceId: asked.voiceId ?? config.tts.voice_id,
+        voiceId,
         modelId: asked.ttsModelId ?? config.tts.model_id,
         language,
         speed: asked.speed ?? config.tts.speed,
@@ -108,7 +133,51 @@ export function resolveProfile(
       turn: { ...turn, language: language.slice(0, 2).toLowerCase(), isInterruptible: clientEvents.includes('interruption') },
       idlePhrases: agent.parley.idle_phrases ?? englishIdle,
       apology: agent.parley.apology ?? englishApology,
+      tools,
+      transfers,
+      mcpServerIds: asked.mcpServerIds ?? config.agent.prompt.mcp_server_ids,
+      variables: Object.fromEntries(variables),
+      languages,
+      softTimeout: softTimeoutOf(config.turn.soft_timeout_config, asked.softTimeoutMessage),
+      maxDurationMessage: fill(asked.maxDurationMessage ?? config.agent.max_conversation_duration_message, true),
+      isRecorded: platform.privacy.record_voice,
     },
+  };
+}
+
+/** An agent's own server has its own default model. */
+const modelOf = (name: string): string => (name === 'custom-llm' ? '' : name);
+
+/** The agent's own language and those of its presets, with what changes in each. */
+function languagesOf(agent: AgentConfig): Map<string, { voiceId: string }> {
+  const { language_presets: presets, agent: speaker, tts } = agent.conversation_config;
+  const languages = new Map([[speaker.language, { voiceId: tts.voice_id }]]);
+  for (const [language, { overrides }] of Object.entries(presets)) {
+    languages.set(language, { voiceId: overrides?.tts?.voice_id ?? tts.voice_id });
+  }
+  return languages;
+}
+
+/** The profile from the moment on that the agent speaks another of its languages. */
+export function inLanguage(profile: Profile, language: string): Profile {
+  const voiceId = profile.languages.get(language)?.voiceId ?? profile.voice.voiceId;
+  return {
+    ...profile,
+    language,
+    voice: { ...profile.voice, voiceId, language },
+    turn: { ...profile.turn, language: language.slice(0, 2).toLowerCase() },
+  };
+}
+
+type SoftTimeoutConfig = AgentConfig['conversation_config']['turn']['soft_timeout_config'];
+
+function softTimeoutOf(config: SoftTimeoutConfig, message: string | undefined): Profile['softTimeout'] {
+  const first = message ?? config.message;
+  if (config.timeout_seconds <= 0 || first === '') return undefined;
+  return {
+    afterMs: config.timeout_seconds * 1000,
+    phrases: [first, ...config.additional_soft_timeout_messages],
+    max: config.max_soft_timeouts_per_generation,
   };
 }
 
@@ -134,6 +203,25 @@ function forbiddenOverride(agent: AgentConfig, initiation: Initiation): string |
   const rows: readonly (readonly [string, unknown, unknown, boolean])[] = [
     ['prompt', asked.prompt, config.agent.prompt.prompt, allowed.agent.prompt.prompt],
     ['llm', asked.llm, config.agent.prompt.llm, allowed.agent.prompt.llm],
+    ['tool_ids', listed(asked.toolIds), listed(config.agent.prompt.tool_ids), false],
+    [
+      'native_mcp_server_ids',
+      listed(asked.mcpServerIds),
+      listed(config.agent.prompt.mcp_server_ids),
+      allowed.agent.prompt.native_mcp_server_ids,
+    ],
+    [
+      'max_conversation_duration_message',
+      asked.maxDurationMessage,
+      config.agent.max_conversation_duration_message,
+      allowed.agent.max_conversation_duration_message,
+    ],
+    [
+      'soft_timeout_config',
+      asked.softTimeoutMessage,
+      config.turn.soft_timeout_config.message,
+      allowed.turn.soft_timeout_config.message,
+    ],
     ['first_message', asked.firstMessage, config.agent.first_message, allowed.agent.first_message],
     ['language', asked.language, config.agent.language, allowed.agent.language],
     ['voice_id', asked.voiceId, config.tts.voice_id, allowed.tts.voice_id],
@@ -148,12 +236,7 @@ function forbiddenOverride(agent: AgentConfig, initiation: Initiation): string |
       config.conversation.max_duration_seconds,
       allowed.conversation.max_duration_seconds,
     ],
-    [
-      'client_events',
-      asked.clientEvents === undefined ? undefined : [...asked.clientEvents].sort().join(),
-      [...config.conversation.client_events].sort().join(),
-      allowed.conversation.client_events,
-    ],
+    ['client_events', listed(asked.clientEvents), listed(config.conversation.client_events), allowed.conversation.client_events],
     ['custom_llm_extra_body', extraBodyAsked(initiation), undefined, platform.overrides.custom_llm_extra_body],
   ];
   return rows.find(([, wanted, own, isAllowed]) => wanted !== undefined && wanted !== own && !isAllowed)?.[0];
@@ -162,4 +245,26 @@ function forbiddenOverride(agent: AgentConfig, initiation: Initiation): string |
 function extraBodyAsked(initiation: Initiation): true | undefined {
   const body = initiation.customLlmExtraBody;
   return body !== undefined && Object.keys(body).length > 0 ? true : undefined;
+}
+
+/** The server that an agent brings itself, with the secrets it names put in. A header of a variable is known only in a call, and left out. */
+export function customLlmOf(agent: AgentConfig): CustomLlm | undefined {
+  const { llm, custom_llm: custom } = agent.conversation_config.agent.prompt;
+  if (llm !== 'custom-llm' || custom === undefined) return undefined;
+  const secret = (id: string | undefined): string => (id === undefined ? '' : (agent.secrets?.[id] ?? ''));
+  const headers = Object.entries(custom.request_headers).flatMap(([name, value]): [string, string][] => {
+    if (typeof value === 'string') return [[name, value]];
+    return 'secret_id' in value ? [[name, secret(value.secret_id)]] : [];
+  });
+  return {
+    url: custom.url,
+    model: custom.model_id,
+    apiKey: secret(custom.api_key?.secret_id),
+    headers: Object.fromEntries(headers),
+  };
+}
+
+/** The order in a list does not matter. */
+function listed(names: readonly string[] | undefined): string | undefined {
+  return names === undefined ? undefined : [...names].sort().join();
 }

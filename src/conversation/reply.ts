@@ -1,7 +1,11 @@
-/** One reply in the making: the language model's stream, and what of it the client and the synthesiser were told. Conversation thread. */
+/**
+ * One reply in the making: the language model's streams, one a round, the tools between them, and what of it the client and the synthesiser
+ * were told. Conversation thread.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
-import type { LlmProvider, LlmRequest } from '../llm/port.js';
+import type { ChatMessage, LlmProvider, LlmRequest, LlmUsage, ToolCall } from '../llm/port.js';
 import { EngineError, type FailureKind } from '../shared/errors.js';
+import type { SpokenTimes } from './times.js';
 
 /** Failures that often pass by themselves: asked once more when nothing of the answer has come. */
 const passingKinds: ReadonlySet<FailureKind> = new Set(['refused', 'server', 'broken']);
@@ -11,28 +15,75 @@ const retryMaxMs = 150;
 
 export type ReplyEvents = {
   readonly onText: (delta: string) => void;
+  /** The round is over; its tool calls are in `calls`. */
   readonly onEnd: () => void;
   readonly onError: (error: EngineError) => void;
+  readonly onUsage: (usage: LlmUsage) => void;
 };
+
+/** How one tool call ended. */
+export type ToolResult = {
+  readonly toolCallId: string;
+  readonly name: string;
+  readonly type: 'client' | 'webhook' | 'system' | 'mcp';
+  readonly argumentsJson: string;
+  readonly result: string;
+  readonly isError: boolean;
+  readonly isCalled: boolean;
+  readonly elapsedMs: number;
+};
+
+/** A stretch of text without a tool in it; the client gets an `agent_response` for each. */
+export type Segment = { readonly start: number; isStarted: boolean; isAnnounced: boolean };
+
+/** What was said before some tools ran, and what came of them. */
+export type Round = { readonly text: string; readonly calls: readonly ToolCall[]; readonly results: readonly ToolResult[] };
+
+/** What happens once the reply was heard. */
+export type After =
+  | { readonly type: 'end_call' }
+  | { readonly type: 'transfer'; readonly agentId: string; readonly saysFirst: boolean };
 
 export class Reply {
   #speech: number;
-  /** Everything the model said so far. */
+  /** Everything the model said so far, over all rounds. */
   text = '';
+  readonly rounds: Round[] = [];
+  readonly segments: Segment[] = [{ start: 0, isStarted: false, isAnnounced: false }];
+  /** Of the round that is under way. */
+  calls: ToolCall[] = [];
+  /** The whole reply is made. */
   isDone = false;
-  /** The model asked to hang up after this reply. */
-  endCallReason: string | undefined;
-  endCallId = '';
+  /** Its tools wait for the commit, or run. */
+  isWaiting = false;
+  areToolsRunning = false;
+  after: After | undefined;
+  /** What of it was heard, once that is known. */
+  heard = '';
+  /** To be said at its end. */
+  lastWords = '';
+  /** The model chose to say nothing more until the caller speaks. */
+  isSkip = false;
   /** Committed: the client may know of it. */
   isLive = false;
   eventId = 0;
   /** It was cut and may be taken up again: until then nobody is told more of it. */
   isCut = false;
-  /** The client got its `agent_response`. */
-  isAnnounced = false;
+  /** Not wanted any more. */
+  isDropped = false;
+  /** Position of its item in the transcript; undefined until it is live. */
+  itemIndex: number | undefined;
+  /** What the request asked, without the rounds. */
+  base: readonly ChatMessage[] = [];
+  usage: LlmUsage | undefined;
+  /** How long the way to its first audio took; known when that has left. */
+  times: SpokenTimes | undefined;
   askedAtMs = 0;
   firstTokenAtMs = 0;
-  readonly #abort = new AbortController();
+  /** Last sign of progress, for fillers. */
+  progressAtMs = 0;
+  fillersSaid = 0;
+  #abort = new AbortController();
 
   constructor(speech: number) {
     this.#speech = speech;
@@ -42,12 +93,28 @@ export class Reply {
     return this.#speech;
   }
 
+  get segment(): Segment {
+    return this.segments.at(-1)!;
+  }
+
+  /** Text of one segment. */
+  textOf(index: number): string {
+    return this.text.slice(this.segments[index]!.start, this.segments[index + 1]?.start);
+  }
+
+  get hasTools(): boolean {
+    return this.rounds.length > 0;
+  }
+
   /** A cut reply goes on under another number and event id; the client is told of it anew. */
   continueAs(speech: number, eventId: number): void {
     this.#speech = speech;
     this.eventId = eventId;
     this.isCut = false;
-    this.isAnnounced = false;
+    for (const segment of this.segments) {
+      segment.isStarted = false;
+      segment.isAnnounced = false;
+    }
   }
 
   get signal(): AbortSignal {
@@ -56,15 +123,26 @@ export class Reply {
 
   /** One that is complete is left alone: its connection may still be reading the end of the answer, and serves again. */
   stop(): void {
-    if (!this.isDone) this.#abort.abort();
+    if (!this.isDone && !this.isWaiting) this.#abort.abort();
   }
 
-  /** Runs the request to its end. Never rejects; after `stop` no callback comes. */
+  /** The tools of this round have ended; the next text is a segment of its own. */
+  closeRound(results: readonly ToolResult[]): void {
+    this.rounds.push({ text: this.textOf(this.segments.length - 1), calls: this.calls, results });
+    this.calls = [];
+    this.isWaiting = false;
+    this.areToolsRunning = false;
+    // Words of two rounds must not run together where text is counted by characters.
+    if (this.text !== '' && !/\s$/.test(this.text)) this.text += ' ';
+    this.segments.push({ start: this.text.length, isStarted: false, isAnnounced: false });
+  }
+
+  /** Runs one request to its end. Never rejects; after `stop` no callback comes. */
   async run(provider: LlmProvider, request: Omit<LlmRequest, 'signal'>, now: () => number, events: ReplyEvents): Promise<void> {
-    this.askedAtMs = now();
-    const first = await this.#attempt(provider, request, now, events);
-    const isPassing = first !== undefined && this.text === '' && passingKinds.has(first.kind);
-    let failure = first;
+    if (this.askedAtMs === 0) this.askedAtMs = now();
+    const lengthBefore = this.text.length;
+    let failure = await this.#attempt(provider, request, now, events);
+    const isPassing = failure !== undefined && this.text.length === lengthBefore && passingKinds.has(failure.kind);
     if (isPassing) {
       const pauseMs = retryMinMs + Math.random() * (retryMaxMs - retryMinMs);
       // Stopped meanwhile: the pause rejects, and nobody waits for anything any more.
@@ -83,16 +161,21 @@ export class Reply {
     now: () => number,
     events: ReplyEvents,
   ): Promise<EngineError | undefined> {
+    this.calls = [];
     try {
-      for await (const delta of provider.stream({ ...request, signal: this.signal })) {
+      const onUsage = (usage: LlmUsage): void => {
+        this.#count(usage);
+        events.onUsage(usage);
+      };
+      for await (const delta of provider.stream({ ...request, signal: this.signal, onUsage })) {
         if (this.signal.aborted) return undefined;
+        this.progressAtMs = now();
         if (delta.type === 'text' && delta.text !== '') {
-          if (this.firstTokenAtMs === 0) this.firstTokenAtMs = now();
+          if (this.firstTokenAtMs === 0) this.firstTokenAtMs = this.progressAtMs;
           this.text += delta.text;
           events.onText(delta.text);
-        } else if (delta.type === 'tool_call' && delta.call.name === 'end_call') {
-          this.endCallReason = endReason(delta.call.argumentsJson);
-          this.endCallId = delta.call.id;
+        } else if (delta.type === 'tool_call') {
+          this.calls.push(delta.call);
         }
       }
     } catch (error) {
@@ -100,18 +183,12 @@ export class Reply {
       return error instanceof EngineError ? error : new EngineError('broken', 'The language model failed.', { cause: error });
     }
     if (this.signal.aborted) return undefined;
-    this.isDone = true;
     events.onEnd();
     return undefined;
   }
-}
 
-function endReason(argumentsJson: string): string {
-  try {
-    const value: unknown = JSON.parse(argumentsJson);
-    if (typeof value === 'object' && value !== null && 'reason' in value && typeof value.reason === 'string') return value.reason;
-  } catch {
-    return 'agent ended the call';
+  #count({ inputTokens, outputTokens }: LlmUsage): void {
+    const before = this.usage ?? { inputTokens: 0, outputTokens: 0 };
+    this.usage = { inputTokens: before.inputTokens + inputTokens, outputTokens: before.outputTokens + outputTokens };
   }
-  return 'agent ended the call';
 }

@@ -3,12 +3,10 @@
  * Everything that decides is in `src/turn/`; here is only the doing, in the order in which it was decided.
  */
 import { randomUUID } from 'node:crypto';
-import ringBuffer from 'ring-buffer-ts';
-import type { LlmProvider, ToolSpec } from '../llm/port.js';
-import type { EngineError } from '../shared/errors.js';
-import type { Address, FromStt, FromTts, FromVad, ToStt, ToTts } from '../shared/links.js';
+import type { FromApi } from '../api/links.js';
+import type { ChatFile, LlmProvider } from '../llm/port.js';
+import type { Address, FromStt, FromTts, FromVad } from '../shared/links.js';
 import { Cell, type Slot } from '../shared/slots.js';
-import { inputRateHz } from '../shared/units.js';
 import type { AgentConfig } from '../store/agents.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { nextDeadlineMs, step } from '../turn/machine.js';
@@ -16,115 +14,136 @@ import { type Action, initialState, type TurnEvent, type TurnState } from '../tu
 import { keyOf } from '../turn/words.js';
 import type { ClientEvent, Initiation, ServerEvent } from '../wire/events.js';
 import { describeFormat } from '../wire/formats.js';
+import { admit, unknownAgent } from './admission.js';
+import type { ProviderNames, SessionContext, SessionLimits, SessionLinks } from './context.js';
 import { History } from './history.js';
-import type { FromConversation, ToConversation } from './links.js';
+import { Interruptions } from './interruptions.js';
+import type { HandshakeFacts, ToConversation } from './links.js';
+import { Outlet } from './outlet.js';
 import { noInitiation, type Profile, resolveProfile } from './profile.js';
-import { Reply } from './reply.js';
-import { TurnTimes } from './times.js';
+import { Records } from './records.js';
+import { Replies } from './replies.js';
+import type { After } from './reply.js';
+import { SystemTools } from './system-tools.js';
+import { ToolDesk } from './tool-desk.js';
+import { TurnClock, toMs } from './turn-clock.js';
 
-type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
+const farewellRoomMs = 300;
+/** After its time is over a call may still say so. */
+const lastWordsMaxMs = 15_000;
+/** Files of a typed turn are waited for this long. */
+const filesWaitMs = 5000;
 
-/** What a session may do to the world. */
-export type SessionLinks = {
-  readonly toMain: (message: Body<FromConversation>) => void;
-  readonly toStt: (message: Body<ToStt>) => void;
-  readonly toTts: (message: Body<ToTts>) => void;
-  readonly log: (event: string, fields: Record<string, string | number>) => void;
+/** What the session needs of its thread. */
+export type SessionHost = {
+  /** Agents known here; calls to come see a changed one. */
+  readonly agents: ReadonlyMap<string, AgentConfig>;
+  readonly llmFor: (agent: AgentConfig) => LlmProvider;
+  /** Of an agent's configuration; 0: it is not from the store. */
+  readonly versionOf: (agentId: string) => number;
+  readonly providers: ProviderNames;
+  readonly limits: SessionLimits;
+  readonly recorder: Recorder;
+  readonly now: () => number;
+  /** Unix milliseconds. */
+  readonly wallNow: () => number;
 };
-
-export type SessionLimits = {
-  /** Without an initiation the session starts with the agent's defaults after this. */
-  readonly initiationGraceMs: number;
-  readonly pingIntervalMs: number;
-  /** The word of what was heard of a cut speech is waited for this long before the next turn is dealt with. */
-  readonly heardWaitMs: number;
-};
-
-export type ProviderNames = { readonly stt: string; readonly llm: string; readonly tts: string };
-
-export const endCallTool: ToolSpec = {
-  name: 'end_call',
-  description:
-    'Hang up. Say goodbye first, in the same answer; call it when the caller has said goodbye or wants to end the call.',
-  parameters: {
-    type: 'object',
-    properties: { reason: { type: 'string', description: 'Why the call ends.' } },
-    required: ['reason'],
-  },
-};
-
-const brokenOff = ' Sorry, I lost my thread there.';
-const roundTripsKept = 5;
 
 export class Session {
   readonly #address: Address;
   readonly #slot: Slot;
-  readonly #agent: AgentConfig | undefined;
-  readonly #conversationId: string;
-  readonly #llm: LlmProvider;
-  readonly #providers: ProviderNames;
+  readonly #facts: HandshakeFacts;
+  readonly #host: SessionHost;
   readonly #links: SessionLinks;
-  readonly #limits: SessionLimits;
-  readonly #recorder: Recorder;
   readonly #now: () => number;
   readonly #openedAtMs: number;
+  readonly #outlet: Outlet;
+  readonly #clock: TurnClock;
+  readonly #records: Records;
+  readonly #history = new History();
+  readonly #tools: ToolDesk;
+  readonly #system: SystemTools;
+  readonly #replies: Replies;
+  readonly #interruptions: Interruptions;
 
+  #agent: AgentConfig | undefined;
+  /** An initiation that came while the agent was still being looked for. */
+  #initiation: Initiation | undefined;
   #profile: Profile | undefined;
   #startedAtMs = 0;
   #state: TurnState = initialState;
   readonly #events: TurnEvent[] = [];
   readonly #actions: Action[] = [];
   #isWorking = false;
-  readonly #history = new History();
-  readonly #replies = new Map<number, Reply>();
-  #controlCount = 0;
-  #eventId = 0;
-  #turnEventId = 0;
-  #pingId = 0;
-  #pingedAtMs = 0;
-  readonly #roundTrips = new ringBuffer.RingBuffer<number>(roundTripsKept);
-  #lastPingMs: number | null = null;
-  #times = new TurnTimes(1);
-  #timesOfSpeech = new Map<number, TurnTimes>();
-  #heardPending = false;
-  #heardDueAtMs = 0;
-  #lastCut = 0;
   #hangUpAtMs = 0;
-  #holdAtMs = 0;
+  #isOverTime = false;
+  #awaitedFiles: { readonly text: string; readonly fileIds: readonly string[]; readonly dueAtMs: number } | undefined;
+  #files: readonly ChatFile[] = [];
+  #fileIds: readonly string[] = [];
   /** A deadline that `time` was fed for without moving it; those up to it are not fed again until an event comes. */
   #servedDeadlineMs = -1;
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
   #isClosed = false;
+  #leaving: { readonly code: number; readonly dueAtMs: number } | undefined;
+  #isLeft = false;
 
-  constructor(
-    address: Address,
-    slot: Slot,
-    open: Extract<ToConversation, { type: 'open' }>,
-    agents: ReadonlyMap<string, AgentConfig>,
-    llm: LlmProvider,
-    providers: ProviderNames,
-    links: SessionLinks,
-    limits: SessionLimits,
-    recorder: Recorder,
-    now: () => number,
-  ) {
+  constructor(address: Address, slot: Slot, facts: HandshakeFacts, links: SessionLinks, host: SessionHost) {
     this.#address = address;
     this.#slot = slot;
-    this.#conversationId = open.conversationId;
-    this.#agent = agents.get(open.agentId === '' ? 'default' : open.agentId);
-    this.#llm = llm;
-    this.#providers = providers;
+    this.#facts = facts;
+    this.#host = host;
     this.#links = links;
-    this.#limits = limits;
-    this.#recorder = recorder;
+    const { recorder, limits, now } = host;
     this.#now = now;
     this.#openedAtMs = now();
-    if (this.#agent === undefined) this.#end(1008, 'Unknown agent, or it is not available to you. Check agent_id.');
+    this.#outlet = new Outlet(links, slot, recorder, now, limits.pingIntervalMs);
+    this.#clock = new TurnClock(slot, recorder, links, now);
+    this.#records = new Records(links, host.wallNow);
+    const context: SessionContext = {
+      conversationId: facts.conversationId,
+      slot,
+      links,
+      limits,
+      recorder,
+      now,
+      outlet: this.#outlet,
+      history: this.#history,
+      records: this.#records,
+      clock: this.#clock,
+      profile: () => this.#started(),
+      setVariables: (values) => {
+        const profile = this.#started();
+        this.#profile = { ...profile, variables: { ...profile.variables, ...values } };
+      },
+      feed: (event) => this.#feed(event),
+      turn: () => this.#state.turn,
+      epoch: () => this.#state.epoch,
+      isUndoable: (speech) => this.#state.undo?.speech === speech,
+      onHeard: (after) => this.#after(after),
+    };
+    this.#system = new SystemTools(context, (profile) => this.#changeProfile(profile));
+    this.#tools = new ToolDesk(context, this.#system.run);
+    this.#replies = new Replies(context, this.#tools);
+    this.#interruptions = new Interruptions(context, this.#replies, this.#tools);
+    this.#seekAgent();
+  }
+
+  get address(): Address {
+    return this.#address;
   }
 
   get generation(): number {
     return this.#address.generation;
+  }
+
+  get conversationId(): string {
+    return this.#facts.conversationId;
+  }
+
+  /** The socket is closed, and nothing more is waited for. */
+  get isGone(): boolean {
+    return this.#isLeft;
   }
 
   // From the other threads ------------------------------------------------------------------------------------------------------------
@@ -140,29 +159,30 @@ export class Session {
         this.#clientEvent(message.event);
         return;
       case 'first_frame':
-        this.#firstFrame(message.speech, message.atMs);
+        this.#replies.firstFrame(message.speech, message.atMs);
         return;
       case 'close':
-        this.close();
+        this.#leave(message.code);
         return;
     }
   }
 
   fromVad(message: FromVad): void {
-    if (this.#profile === undefined) return;
+    if (this.#profile === undefined || this.#leaving !== undefined) return;
     if (message.type !== 'score') this.#judgedSample = Math.max(this.#judgedSample, message.atSample);
     switch (message.type) {
       case 'score':
-        this.#send({ type: 'vad_score', score: message.score });
+        this.#outlet.send({ type: 'vad_score', score: message.score });
         return;
       case 'speech_dip':
         return;
       case 'speech_start':
-        if (message.hold > 0) this.#noteHold(message.hold, message.decidedAtMs);
+        if (message.hold > 0) this.#interruptions.noteHold(message.hold, message.decidedAtMs);
+        this.#outlet.happened(this.#state.turn, { kind: 'speech_start' }, this.#clock.instantOf(message.startSample));
         this.#feed({ type: 'speech_start', startMs: toMs(message.startSample), hold: message.hold });
         return;
       case 'speech_hop':
-        if (message.hold > 0) this.#noteHold(message.hold, this.#now());
+        if (message.hold > 0) this.#interruptions.noteHold(message.hold, this.#now());
         this.#feed({
           type: 'speech_hop',
           speechMs: message.speechMs,
@@ -172,54 +192,83 @@ export class Session {
         });
         return;
       case 'speech_end':
-        this.#times.mark('speechEnd', this.#instantOf(message.lastSpeechSample));
+        this.#records.cost.sttSeconds += message.speechMs / 1000;
+        this.#clock.open.mark('speechEnd', this.#clock.instantOf(message.lastSpeechSample));
+        this.#outlet.happened(this.#state.turn, { kind: 'speech_end' }, this.#clock.instantOf(message.lastSpeechSample));
         this.#feed({ type: 'speech_end', t0Ms: toMs(message.lastSpeechSample), speechMs: message.speechMs });
         return;
     }
   }
 
   fromStt(message: FromStt): void {
+    if (this.#leaving !== undefined) return;
+    const { recorder } = this.#host;
     if (message.type === 'stt_problem') {
-      this.#recorder.count('parley_errors_total', `stage="stt",error_type="${message.problem.kind}"`);
+      recorder.count('parley_errors_total', `stage="stt",error_type="${message.problem.kind}"`);
       this.#links.log('stt.problem', { kind: message.problem.kind, message: message.problem.message });
       this.#feed({ type: 'stt_problem', turn: message.turn });
       return;
     }
+    const throughMs = toMs(message.lastSample);
     // The final that the reply is made from counts; a later one that says the same does not.
     const draftKey = this.#state.open?.draft?.key;
     if (message.turn === this.#state.turn && message.isFinal && draftKey !== keyOf(message.text)) {
-      this.#times.mark('finalAsked', message.askedAtMs);
-      this.#times.mark('finalAnswered', message.answeredAtMs);
-      this.#times.finalThroughMs = toMs(message.lastSample);
+      this.#clock.open.mark('finalAsked', message.askedAtMs);
+      this.#clock.open.mark('finalAnswered', message.answeredAtMs);
+      this.#clock.open.finalThroughMs = throughMs;
     }
-    const throughMs = toMs(message.lastSample);
     this.#feed({ type: 'transcript', turn: message.turn, text: message.text, isFinal: message.isFinal, throughMs });
   }
 
   fromTts(message: FromTts): void {
+    if (this.#leaving !== undefined) {
+      if (message.type === 'heard') this.#interruptions.heard(message);
+      if (message.type === 'heard' || message.type === 'drained') this.#left();
+      return;
+    }
     switch (message.type) {
       case 'resume_ready':
-        this.#releaseHolds(message.hold);
+        this.#interruptions.releaseHolds(message.hold);
         this.#links.toMain({ type: 'ring' });
         return;
       case 'heard':
-        this.#heardOf(message);
+        this.#interruptions.heard(message);
+        this.#work();
         return;
       case 'drained':
-        this.#drained(message.speech, message.heardChars);
+        this.#replies.drained(message.speech, message.heardChars);
         return;
       case 'speech_timing': {
-        const times = this.#timesOfSpeech.get(message.speech);
+        const times = this.#clock.of(message.speech);
         times?.mark('firstSegment', message.firstSegmentAtMs);
         times?.mark('firstChunk', message.firstChunkAtMs);
-        this.#recordTimes(message.speech);
+        this.#replies.completeTimes(message.speech);
         return;
       }
       case 'tts_problem':
-        this.#recorder.count('parley_errors_total', `stage="tts",error_type="${message.problem.kind}"`);
+        this.#host.recorder.count('parley_errors_total', `stage="tts",error_type="${message.problem.kind}"`);
         this.#links.log('tts.problem', { kind: message.problem.kind, message: message.problem.message });
-        if (!message.isHeard) this.#unheard(message.speech);
+        if (!message.isHeard) this.#replies.unheard(message.speech);
         this.#feed({ type: 'tts_failed', speech: message.speech, isHeard: message.isHeard });
+        return;
+    }
+  }
+
+  fromApi(message: FromApi): void {
+    if (this.#isClosed) return;
+    switch (message.type) {
+      case 'agent':
+        if (this.#agent === undefined) this.#agentFound(message.agent);
+        else this.#system.agentFound(message.agentId, message.agent);
+        return;
+      case 'mcp_tools':
+        this.#tools.mcpTools(message.tools, message.servers);
+        return;
+      case 'tool_outcome':
+        this.#tools.outcome(message.toolCallId, message.outcome);
+        return;
+      case 'files':
+        this.#typeWithFiles(message.files);
         return;
     }
   }
@@ -231,31 +280,22 @@ export class Session {
 
   /** Called about a hundred times a second, after `readClock` and the draining: the timers of the session. */
   tick(): void {
-    if (this.#isClosed) return;
     const now = this.#now();
+    if (this.#leaving !== undefined && now >= this.#leaving.dueAtMs) this.#left();
+    if (this.#isClosed || this.#leaving !== undefined) return;
     if (this.#profile === undefined) {
-      if (now - this.#openedAtMs >= this.#limits.initiationGraceMs) this.#start(noInitiation);
+      this.#tickBefore(now);
       return;
     }
-    if (this.#heardPending && now >= this.#heardDueAtMs) {
-      this.#heardPending = false;
-      this.#work();
-    }
-    if (now - this.#pingedAtMs >= this.#limits.pingIntervalMs) this.#ping(now);
-    if (now - this.#startedAtMs >= this.#profile.maxDurationMs) {
-      this.#send({
-        type: 'error',
-        code: 1000,
-        errorType: 'max_duration_exceeded',
-        message: 'The maximum call duration is reached.',
-      });
-      this.#end(1000, 'Maximum call duration reached.');
-      return;
-    }
-    if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) {
-      this.#hangUp();
-      return;
-    }
+    if (this.#interruptions.isOverdue(now)) this.#work();
+    this.#outlet.tick(now);
+    this.#tools.tick(now);
+    this.#replies.tick(now, this.#state.agent);
+    if (this.#awaitedFiles !== undefined && now >= this.#awaitedFiles.dueAtMs) this.#typeWithFiles([]);
+    const overMs = now - this.#startedAtMs - this.#profile.maxDurationMs;
+    if (overMs >= 0) this.#overTime(overMs);
+    if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) this.#hangUp();
+    if (this.#isClosed) return;
     const deadline = nextDeadlineMs(this.#state, this.#profile.turn, this.#servedDeadlineMs);
     if (deadline === undefined || deadline > this.#inputMs()) return;
     this.#feed({ type: 'time' });
@@ -266,55 +306,48 @@ export class Session {
   close(): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    for (const reply of this.#replies.values()) reply.stop();
-    this.#replies.clear();
+    this.#replies.close();
+    this.#tools.close();
     this.#events.length = 0;
     this.#actions.length = 0;
   }
 
   // The start -------------------------------------------------------------------------------------------------------------------------
 
-  #clientEvent(event: ClientEvent): void {
-    if (event.type === 'enclave_setup_config') return;
-    if (event.type === 'initiation') {
-      if (this.#profile === undefined) this.#start(event.initiation);
-      else this.#warn('invalid_message', 'The conversation has already begun; this initiation is ignored.');
+  #seekAgent(): void {
+    const agentId = this.#facts.agentId === '' ? 'default' : this.#facts.agentId;
+    const agent = this.#host.agents.get(agentId);
+    if (agent !== undefined || this.#facts.access.kind === 'refused') this.#agentFound(agent);
+    else this.#links.toApi({ type: 'find_agent', agentId });
+  }
+
+  #agentFound(agent: AgentConfig | undefined): void {
+    const refused = admit(agent, this.#facts);
+    if (refused !== undefined || agent === undefined) {
+      const { code, reason } = refused ?? unknownAgent;
+      this.#end(code, reason, 'failed');
       return;
     }
-    if (this.#profile === undefined) this.#start(noInitiation);
-    if (this.#profile === undefined || this.#isClosed) return;
-    switch (event.type) {
-      case 'pong':
-        this.#pong(event.eventId);
-        return;
-      case 'user_message':
-        if (event.text !== undefined && event.text.trim() !== '') this.#feed({ type: 'typed', text: event.text });
-        return;
-      case 'multimodal_message':
-        if (event.text !== undefined && event.text.trim() !== '') this.#feed({ type: 'typed', text: event.text });
-        return;
-      case 'user_activity':
-        this.#feed({ type: 'activity' });
-        return;
-      case 'contextual_update':
-        this.#history.setContext(event.contextId, event.text);
-        this.#feed({ type: 'context_changed' });
-        return;
-      default:
-        this.#recorder.count('parley_ignored_messages_total', `type="${event.type}"`);
-        return;
+    this.#agent = agent;
+    if (this.#initiation !== undefined) this.#start(this.#initiation);
+  }
+
+  #tickBefore(now: number): void {
+    const waitedMs = now - this.#openedAtMs;
+    if (this.#agent === undefined) {
+      if (waitedMs >= this.#host.limits.agentWaitMs) this.#agentFound(undefined);
+    } else if (waitedMs >= this.#host.limits.initiationGraceMs) {
+      this.#start(noInitiation);
     }
   }
 
   #start(initiation: Initiation): void {
-    if (this.#profile !== undefined || this.#agent === undefined || this.#isClosed) return;
-    const resolved = resolveProfile(this.#agent, initiation, {
-      system__agent_id: this.#agent.agent_id,
-      system__current_agent_id: this.#agent.agent_id,
-      system__conversation_id: this.#conversationId,
-      system__time_utc: new Date().toISOString(),
-      system__call_duration_secs: 0,
-    });
+    if (this.#profile !== undefined || this.#isClosed) return;
+    if (this.#agent === undefined) {
+      this.#initiation ??= initiation;
+      return;
+    }
+    const resolved = resolveProfile(this.#agent, initiation, this.#systemVariables(this.#agent), this.#host.llmFor(this.#agent));
     const { asr, tts, conversation } = this.#agent.conversation_config;
     const { user_input_audio_format: inputFormat } = asr;
     const { agent_output_audio_format: outputFormat } = tts;
@@ -327,27 +360,158 @@ export class Session {
       sendsAudio: resolved.ok && resolved.profile.events.has('audio'),
       sendsScores: resolved.ok && resolved.profile.events.has('vad_score'),
     });
-    const metadata: ServerEvent = { type: 'metadata', conversationId: this.#conversationId, inputFormat, outputFormat };
+    const metadata: ServerEvent = {
+      type: 'metadata',
+      conversationId: this.#facts.conversationId,
+      inputFormat,
+      outputFormat,
+    };
     if (!resolved.ok) {
-      this.#control(metadata);
-      this.#links.log('session.refused', { error_type: resolved.refusal.errorType });
-      this.#end(resolved.refusal.code, resolved.refusal.reason);
+      this.#outlet.control(metadata);
+      const { errorType, code, reason } = resolved.refusal;
+      this.#links.log('session.refused', { error_type: errorType });
+      // A forbidden override is told by the close alone, as clients know it.
+      if (errorType !== 'override_error') this.#outlet.control({ type: 'error', code, errorType, message: reason });
+      this.#end(code, reason, 'failed');
       return;
     }
     const { profile } = resolved;
     this.#profile = profile;
     this.#startedAtMs = this.#now();
     this.#slot.store(Cell.wantsScores, profile.events.has('vad_score') ? 1 : 0);
-    if (!isTextOnly) {
-      const { rateHz, encoding } = describeFormat(outputFormat);
-      const { language, keywords, grammar, voice } = profile;
-      this.#links.toStt({ type: 'configure', provider: this.#providers.stt, language, keywords, grammar });
-      this.#links.toTts({ type: 'configure', provider: this.#providers.tts, ...voice, rateHz, encoding });
-    }
-    this.#control(metadata);
-    // The first ping comes when the quiet after the metadata is over.
-    this.#pingedAtMs = this.#startedAtMs - this.#limits.pingIntervalMs + firstPingMs;
+    this.#outlet.open(profile.events);
+    this.#configure(profile);
+    this.#outlet.control(metadata);
+    if (!isTextOnly) this.#outlet.send({ type: 'asr_initiation_metadata' });
+    const { agents, llmFor } = this.#host;
+    this.#system.begin({ agents, llmFor, initiation, variablesOf: (agent) => this.#systemVariables(agent) });
+    this.#record(profile, initiation);
+    if (profile.mcpServerIds.length > 0)
+      this.#links.toApi({ type: 'open_mcp', agent: profile.agent, variables: profile.variables });
     this.#feed({ type: 'started', firstMessage: profile.firstMessage });
+  }
+
+  #configure(profile: Profile): void {
+    if (profile.isTextOnly) return;
+    const { rateHz, encoding } = describeFormat(profile.outputFormat);
+    const { language, keywords, grammar, voice, isRecorded } = profile;
+    const { stt, tts } = this.#host.providers;
+    this.#links.toStt({ type: 'configure', provider: stt, language, keywords, grammar });
+    this.#links.toTts({ type: 'configure', provider: tts, ...voice, rateHz, encoding, isRecorded });
+  }
+
+  #record(profile: Profile, initiation: Initiation): void {
+    const facts = this.#facts;
+    this.#records.llmModel = profile.model === '' ? this.#host.providers.llm : profile.model;
+    this.#records.ttsModel = profile.voice.modelId === '' ? this.#host.providers.tts : profile.voice.modelId;
+    this.#records.begin(
+      {
+        conversationId: facts.conversationId,
+        agentId: profile.agentId,
+        agentVersion: this.#host.versionOf(profile.agentId),
+        userId: profile.userId,
+        document: {
+          text_only: profile.isTextOnly,
+          main_language: profile.language,
+          environment: initiation.environment ?? (facts.environment === '' ? 'production' : facts.environment),
+          conversation_initiation_source: initiation.sourceInfo?.source ?? facts.source,
+          conversation_initiation_source_version: initiation.sourceInfo?.version ?? facts.version,
+          conversation_initiation_client_data: initiation.document ?? {},
+          user_input_audio_format: profile.inputFormat,
+          agent_output_audio_format: profile.outputFormat,
+          providers: this.#host.providers,
+        },
+      },
+      profile.isRecorded && !profile.isTextOnly ? this.#address : undefined,
+    );
+  }
+
+  #systemVariables(agent: AgentConfig): Record<string, string | number> {
+    return {
+      system__agent_id: this.#agent?.agent_id ?? agent.agent_id,
+      system__current_agent_id: agent.agent_id,
+      system__conversation_id: this.#facts.conversationId,
+      system__time_utc: new Date(this.#host.wallNow()).toISOString(),
+      system__call_duration_secs: this.#startedAtMs === 0 ? 0 : Math.floor((this.#now() - this.#startedAtMs) / 1000),
+    };
+  }
+
+  /** Another agent, or another language, from now on. */
+  #changeProfile(profile: Profile): void {
+    this.#profile = profile;
+    this.#configure(profile);
+  }
+
+  #started(): Profile {
+    if (this.#profile === undefined) throw new Error('the conversation has begun');
+    return this.#profile;
+  }
+
+  // The client ------------------------------------------------------------------------------------------------------------------------
+
+  #clientEvent(event: ClientEvent): void {
+    if (event.type === 'enclave_setup_config') return;
+    if (event.type === 'initiation') {
+      if (this.#profile === undefined) this.#start(event.initiation);
+      else this.#outlet.warn('invalid_message', 'The conversation has already begun; this initiation is ignored.');
+      return;
+    }
+    if (this.#profile === undefined) this.#start(noInitiation);
+    if (this.#profile === undefined || this.#isClosed) return;
+    switch (event.type) {
+      case 'pong':
+        this.#outlet.pong(event.eventId);
+        return;
+      case 'user_message':
+        if (event.text !== undefined && event.text.trim() !== '') this.#feed({ type: 'typed', text: event.text });
+        return;
+      case 'multimodal_message':
+        this.#multimodal(event.text?.trim() ?? '', event.fileIds);
+        return;
+      case 'user_activity':
+        this.#feed({ type: 'activity' });
+        return;
+      case 'contextual_update':
+        this.#records.context(event.text, event.contextId, this.#history.setContext(event.contextId, event.text));
+        this.#feed({ type: 'context_changed' });
+        return;
+      case 'client_tool_result':
+        this.#tools.clientResult(event.toolCallId, event.result, event.isError);
+        return;
+      case 'mcp_tool_approval_result':
+        this.#tools.approval(event.toolCallId, event.isApproved);
+        return;
+      case 'feedback':
+        if (!this.#records.feedback(event.eventId, event.score))
+          this.#outlet.warn('value_error', 'feedback: no reply has this event_id.');
+        return;
+      default:
+        this.#host.recorder.count('parley_ignored_messages_total', `type="${event.type}"`);
+        return;
+    }
+  }
+
+  #multimodal(text: string, fileIds: readonly string[]): void {
+    if (fileIds.length === 0) {
+      if (text !== '') this.#feed({ type: 'typed', text });
+      return;
+    }
+    this.#awaitedFiles = { text, fileIds, dueAtMs: this.#now() + filesWaitMs };
+    this.#links.toApi({ type: 'get_files', fileIds });
+  }
+
+  #typeWithFiles(files: readonly (ChatFile & { readonly fileId: string })[]): void {
+    const awaited = this.#awaitedFiles;
+    if (awaited === undefined) return;
+    this.#awaitedFiles = undefined;
+    const found = awaited.fileIds.flatMap((fileId) => files.find((file) => file.fileId === fileId) ?? []);
+    if (found.length < awaited.fileIds.length)
+      this.#outlet.warn('value_error', 'A file of the message is not there; it is answered without it.');
+    this.#files = found.map(({ name, mimeType, base64 }) => ({ name, mimeType, base64 }));
+    this.#fileIds = awaited.fileIds;
+    this.#feed({ type: 'typed', text: awaited.text === '' ? '(sent a file)' : awaited.text });
+    this.#files = [];
+    this.#fileIds = [];
   }
 
   // The machine -----------------------------------------------------------------------------------------------------------------------
@@ -366,9 +530,9 @@ export class Session {
       for (;;) {
         const action = this.#actions[0];
         if (action !== undefined) {
-          if (this.#mustWaitForHeard(action)) return;
+          if (this.#interruptions.mustWait(action)) return;
           this.#actions.shift();
-          this.#do(action, this.#profile);
+          this.#do(action);
           continue;
         }
         const event = this.#events.shift();
@@ -384,55 +548,48 @@ export class Session {
     }
   }
 
-  /** History keeps its order: what was heard of a cut reply comes before the words that cut it. */
-  #mustWaitForHeard(action: Action): boolean {
-    if (!this.#heardPending) return false;
-    if (action.type === 'discard') return action.speech === this.#lastCut;
-    return action.type === 'commit' || action.type === 'generate' || action.type === 'undo';
-  }
-
-  #do(action: Action, profile: Profile): void {
+  #do(action: Action): void {
     switch (action.type) {
       case 'generate':
-        this.#generate(action, profile);
+        this.#replies.generate(action, this.#files);
         return;
       case 'discard':
-        this.#dropReply(action.speech);
+        this.#replies.discard(action.speech);
         this.#links.toTts({ type: 'discard', speech: action.speech });
         return;
       case 'commit':
         this.#commit(action);
         return;
       case 'drop_turn':
-        this.#closeTurn(action.turn);
-        this.#recorder.count('parley_turns_dropped_total', `reason="${action.reason}"`);
-        this.#links.log('turn.dropped', { turn: action.turn, reason: action.reason });
+        this.#drop(action);
         return;
       case 'tentative':
-        this.#send({ type: 'tentative_user_transcript', text: action.text, eventId: this.#turnEvent() });
+        this.#outlet.send({ type: 'tentative_user_transcript', text: action.text, eventId: this.#outlet.turnEventId() });
         return;
       case 'say':
-        this.#say(action.speech, action.text);
+        this.#replies.say(action.speech, action.kind, action.text);
         return;
       case 'hold_back':
         this.#links.toTts({ type: 'hold_back', speech: action.speech });
         return;
       case 'release':
-        this.#release(action.speech);
+        this.#replies.release(action.speech);
         return;
       case 'release_hold':
-        this.#releaseHolds(action.hold);
+        this.#interruptions.releaseHolds(action.hold);
+        this.#outlet.happened(this.#state.turn, { kind: 'release' });
         this.#links.toMain({ type: 'ring' });
         return;
       case 'resume':
-        this.#verdict('false', action.reason);
+        this.#outlet.happened(this.#state.turn, { kind: 'resume', reason: action.reason });
+        this.#interruptions.verdict('false', action.reason);
         this.#links.toTts({ type: 'resume', hold: action.hold });
         return;
       case 'cut':
-        this.#cut(action);
+        this.#interruptions.cut(action);
         return;
       case 'undo':
-        this.#undo(action);
+        this.#interruptions.undo(action);
         return;
       case 'start_hops':
         this.#slot.store(Cell.startHops, action.hops);
@@ -443,288 +600,71 @@ export class Session {
     }
   }
 
-  // Replies ---------------------------------------------------------------------------------------------------------------------------
-
-  #generate(action: Extract<Action, { type: 'generate' }>, profile: Profile): void {
-    const { speech, isSpeculative } = action;
-    const reply = this.#newReply(speech);
-    // A reply that is asked for after its turn's commit keeps that turn's instants.
-    const times = this.#timesOfSpeech.get(speech) ?? this.#times;
-    this.#timesOfSpeech.set(speech, times);
-    if (!isSpeculative) this.#goLive(reply);
-    const request = {
-      messages: this.#history.messages(profile.prompt, action.text, isSpeculative ? action.isMerged : true),
-      tools: [endCallTool],
-      model: profile.model,
-      temperature: profile.temperature,
-      maxTokens: profile.maxTokens,
-      grammar: profile.grammar,
-      ...(profile.userId === undefined ? {} : { userId: profile.userId }),
-      ...(profile.extraBody === undefined ? {} : { extraBody: profile.extraBody }),
-    };
-    this.#recorder.count('parley_llm_requests_total', `speculative="${isSpeculative}"`);
-    void reply.run(this.#llm, request, this.#now, {
-      onText: (delta) => this.#replyText(reply, delta),
-      onEnd: () => this.#replyDone(reply),
-      onError: (error) => this.#replyFailed(reply, error),
-    });
-    times.mark('llmAsked', reply.askedAtMs);
-  }
-
-  #newReply(speech: number): Reply {
-    const reply = new Reply(speech);
-    this.#replies.set(speech, reply);
-    if (!this.#isText) this.#links.toTts({ type: 'speak', speech, isProtected: this.#profile?.turn.isInterruptible === false });
-    return reply;
-  }
-
-  #replyText(reply: Reply, delta: string): void {
-    this.#timesOfSpeech.get(reply.speech)?.mark('firstToken', reply.firstTokenAtMs);
-    if (!this.#isText) this.#links.toTts({ type: 'text', speech: reply.speech, delta });
-    if (reply.isLive && !reply.isCut) this.#tell(reply, delta);
-  }
-
-  /** The client and the machine learn of text of a live reply. */
-  #tell(reply: Reply, delta: string): void {
-    if (this.#isText && reply.text === delta) this.#feed({ type: 'audio_started', speech: reply.speech });
-    this.#send({ type: 'agent_chat_response_part', part: 'delta', text: delta, eventId: reply.eventId });
-    this.#feed({ type: 'agent_text', speech: reply.speech, text: delta });
-  }
-
-  #replyDone(reply: Reply): void {
-    if (!this.#isText) this.#links.toTts({ type: 'text_end', speech: reply.speech });
-    if (reply.isLive && !reply.isCut) this.#finish(reply);
-  }
-
-  #finish(reply: Reply): void {
-    this.#announce(reply);
-    const endsCall = reply.endCallReason !== undefined;
-    this.#feed({ type: 'reply_end', speech: reply.speech, isEmpty: reply.text.trim() === '', endsCall });
-    if (this.#isText) this.#drained(reply.speech, undefined);
-  }
-
-  /** `agent_response`, once a reply: when its text is complete, or when it is cut. */
-  #announce(reply: Reply): void {
-    if (reply.isAnnounced || !reply.isLive) return;
-    reply.isAnnounced = true;
-    this.#send({ type: 'agent_chat_response_part', part: 'stop', text: '', eventId: reply.eventId });
-    if (reply.text.trim() === '') return;
-    this.#send({ type: 'agent_response', text: reply.text, eventId: reply.eventId });
-  }
-
-  #replyFailed(reply: Reply, error: EngineError): void {
-    this.#recorder.count('parley_errors_total', `stage="llm",error_type="${error.kind}"`);
-    this.#links.log('llm.problem', { kind: error.kind, message: error.message });
-    // A draft is not worth finishing: the machine asks anew.
-    const isHeard = reply.isLive && reply.text.trim() !== '';
-    if (isHeard) {
-      reply.text += brokenOff;
-      this.#replyText(reply, brokenOff);
-      this.#replyDone(reply);
-    } else {
-      if (!this.#isText) this.#links.toTts({ type: 'discard', speech: reply.speech });
-      this.#dropReply(reply.speech);
-    }
-    this.#feed({ type: 'reply_failed', speech: reply.speech, isHeard });
-  }
-
-  #say(speech: number, text: string): void {
-    const reply = this.#newReply(speech);
-    reply.text = text;
-    reply.isDone = true;
-    if (!this.#isText) {
-      this.#links.toTts({ type: 'text', speech, delta: text });
-      this.#links.toTts({ type: 'text_end', speech });
-    }
-    this.#goLive(reply);
-  }
-
-  /** The reply may be heard: it gets its id, and the client what there is of it. */
-  #goLive(reply: Reply): void {
-    reply.isLive = true;
-    reply.eventId = this.#nextEventId();
-    this.#send({ type: 'agent_chat_response_part', part: 'start', text: '', eventId: reply.eventId });
-    this.#release(reply.speech);
-    if (reply.text !== '') this.#tell(reply, reply.text);
-    if (reply.isDone) this.#finish(reply);
-  }
-
-  #release(speech: number): void {
-    const reply = this.#replies.get(speech);
-    if (reply === undefined || !reply.isLive || this.#isText) return;
-    const { epoch } = this.#state;
-    this.#links.toTts({ type: 'release', speech, epoch, eventId: reply.eventId, afterControl: this.#controlCount });
-  }
-
-  #dropReply(speech: number): void {
-    this.#replies.get(speech)?.stop();
-    this.#replies.delete(speech);
-    this.#timesOfSpeech.delete(speech);
-  }
-
-  #firstFrame(speech: number, atMs: number): void {
-    this.#timesOfSpeech.get(speech)?.mark('firstFrame', atMs);
-    this.#recordTimes(speech);
-    this.#feed({ type: 'audio_started', speech });
-  }
-
-  /** The word of main and that of the pacer come over different ports: whichever is second completes the turn's instants. */
-  #recordTimes(speech: number): void {
-    const times = this.#timesOfSpeech.get(speech);
-    if (times?.get('firstFrame') === undefined || times.get('firstChunk') === undefined) return;
-    this.#timesOfSpeech.delete(speech);
-    times.record(this.#recorder);
-    this.#links.log('turn.answered', { turn: times.turn, final_through_ms: times.finalThroughMs, ...times.fields() });
-    const disorder = times.disorder();
-    if (disorder !== undefined) this.#links.log('turn.disorder', { turn: times.turn, disorder });
-  }
-
-  /** `heardChars`: synthesis failed behind them. */
-  #drained(speech: number, heardChars: number | undefined): void {
-    const reply = this.#replies.get(speech);
-    if (reply !== undefined) {
-      if (heardChars === undefined) this.#history.addAgent(speech, reply.text, false);
-      else this.#breakOff(reply, heardChars);
-      if (reply.isLive) this.#send({ type: 'agent_response_complete', eventId: reply.eventId });
-    }
-    this.#feed({ type: 'drained', speech, isBroken: heardChars !== undefined });
-    this.#dropReply(speech);
-  }
-
-  /** Synthesis made no sound of the speech. */
-  #unheard(speech: number): void {
-    const reply = this.#replies.get(speech);
-    if (reply?.isLive === true) this.#breakOff(reply, 0);
-    this.#dropReply(speech);
-  }
-
-  #breakOff(reply: Reply, heardChars: number): void {
-    reply.stop();
-    this.#announce(reply);
-    this.#keepHeard(reply, heardChars);
-  }
-
-  // Turns -----------------------------------------------------------------------------------------------------------------------------
-
   #commit(action: Extract<Action, { type: 'commit' }>): void {
-    const now = this.#now();
-    this.#times.mark('committed', now);
-    this.#times.dueAtMs = this.#instantOf(toSamples(action.t0Ms)) + action.delayMs;
-    if (!action.isTyped && action.text !== '')
-      this.#send({ type: 'user_transcript', text: action.text, eventId: this.#turnEvent() });
-    if (!action.isAdopted && action.speech > 0) this.#timesOfSpeech.set(action.speech, this.#times);
+    this.#clock.committed(action.t0Ms, action.delayMs);
+    const eventId = this.#outlet.turnEventId();
+    if (!action.isTyped && action.text !== '') this.#outlet.send({ type: 'user_transcript', text: action.text, eventId });
+    if (!action.isAdopted && action.speech > 0) this.#clock.bind(action.speech);
+    const sttMs = this.#clock.open.spoken().finalMs;
     this.#closeTurn(action.turn);
     if (action.isMerged) this.#history.replaceUser(action.mergedText);
-    else this.#history.addUser(action.mergedText);
-    this.#recorder.count('parley_turns_total', `kind="${action.isTyped ? 'typed' : 'spoken'}"`);
+    else this.#history.addUser(action.mergedText, action.isTyped ? this.#files : []);
+    if (action.text !== '') {
+      const medium = action.isTyped ? 'text' : 'audio';
+      this.#records.user({
+        text: action.text,
+        atSeconds: action.startMs / 1000,
+        medium,
+        eventId,
+        isBackchannel: false,
+        sttMs,
+        files: action.isTyped ? this.#fileIds : [],
+      });
+    }
+    this.#outlet.happened(action.turn, { kind: 'commit', isTyped: action.isTyped, isAdopted: action.isAdopted });
+    this.#host.recorder.count('parley_turns_total', `kind="${action.isTyped ? 'typed' : 'spoken'}"`);
     this.#links.log('turn.committed', {
       turn: action.turn,
-      at_ms: now,
+      at_ms: this.#now(),
       last_speech_ms: action.t0Ms,
       delay_ms: Math.round(action.delayMs),
       merged: action.isMerged ? 1 : 0,
       adopted: action.isAdopted ? 1 : 0,
     });
-    if (!action.isAdopted) return;
-    const reply = this.#replies.get(action.speech);
-    if (reply === undefined) return;
-    this.#goLive(reply);
+    const reply = action.isAdopted ? this.#replies.get(action.speech) : undefined;
+    if (reply !== undefined) this.#replies.goLive(reply);
+  }
+
+  #drop(action: Extract<Action, { type: 'drop_turn' }>): void {
+    const { text } = action;
+    const eventId = text === '' ? 0 : this.#outlet.turnEventId();
+    this.#closeTurn(action.turn);
+    if (action.reason === 'backchannel' && text !== '')
+      this.#records.user({
+        text,
+        atSeconds: this.#inputMs() / 1000,
+        medium: 'audio',
+        eventId,
+        isBackchannel: true,
+        sttMs: undefined,
+        files: [],
+      });
+    this.#outlet.happened(action.turn, { kind: 'drop', reason: action.reason });
+    this.#host.recorder.count('parley_turns_dropped_total', `reason="${action.reason}"`);
+    this.#links.log('turn.dropped', { turn: action.turn, reason: action.reason });
   }
 
   #closeTurn(turn: number): void {
     if (!this.#isText) this.#links.toStt({ type: 'close_turn', turn, throughSample: this.#judgedSample });
-    this.#turnEventId = 0;
-    this.#times = new TurnTimes(turn + 1);
-  }
-
-  // Interruption ----------------------------------------------------------------------------------------------------------------------
-
-  #cut(action: Extract<Action, { type: 'cut' }>): void {
-    const decidedAtMs = this.#now();
-    this.#slot.store(Cell.epoch, action.epoch);
-    this.#releaseHolds(this.#slot.load(Cell.holdsRaised));
-    const event: ServerEvent = { type: 'interruption', eventId: this.#nextEventId() };
-    const format = this.#profile?.outputFormat ?? 'pcm_16000';
-    const flush: ServerEvent = { type: 'flush_audio', eventId: this.#nextEventId(), format };
-    if (this.#isText) {
-      this.#send(event);
-    } else {
-      this.#controlCount += 1;
-      this.#links.toMain({ type: 'interruption', event, flush, epoch: action.epoch, decidedAtMs });
-      this.#links.toTts({ type: 'cut', speech: action.speech, epoch: action.epoch, isUndoable: action.isUndoable });
-      this.#heardPending = true;
-      this.#lastCut = action.speech;
-      this.#heardDueAtMs = decidedAtMs + this.#limits.heardWaitMs;
-    }
-    this.#verdict('real', action.reason);
-    const reply = this.#replies.get(action.speech);
-    if (reply === undefined) return;
-    if (!action.isUndoable) reply.stop();
-    this.#announce(reply);
-    reply.isCut = true;
-    if (this.#isText) this.#keepHeard(reply, reply.text.length);
-  }
-
-  /** `atMs` in the log is the monotonic clock, which other processes of the machine share: load programs subtract it from theirs. */
-  #noteHold(hold: number, atMs: number): void {
-    this.#holdAtMs = atMs;
-    this.#links.log('turn.hold', { hold, at_ms: atMs });
-  }
-
-  #verdict(is: 'real' | 'false', reason: string): void {
-    const atMs = this.#now();
-    if (this.#holdAtMs > 0) this.#recorder.record('hold_to_verdict', atMs - this.#holdAtMs);
-    this.#holdAtMs = 0;
-    this.#recorder.count('parley_verdicts_total', `is="${is}",reason="${reason}"`);
-    this.#links.log('turn.verdict', { is, reason, at_ms: atMs });
-  }
-
-  #heardOf(message: Extract<FromTts, { type: 'heard' }>): void {
-    const reply = this.#replies.get(message.speech);
-    this.#heardPending = false;
-    if (reply !== undefined) {
-      this.#keepHeard(reply, message.heardChars);
-      this.#feed({ type: 'heard', speech: message.speech, heardMs: message.heardMs });
-    }
-    // A speech that was heard to its end while it was being cut is in the history already.
-    this.#work();
-  }
-
-  /** History and client learn what was truly heard. */
-  #keepHeard(reply: Reply, heardChars: number): void {
-    const heard = reply.text.slice(0, heardChars).trimEnd();
-    this.#history.addAgent(reply.speech, heard, true);
-    if (reply.isAnnounced && heard !== reply.text.trimEnd() && reply.text !== '') {
-      this.#send({ type: 'agent_response_correction', original: reply.text, corrected: heard, eventId: reply.eventId });
-    }
-    if (this.#state.undo?.speech !== reply.speech) this.#dropReply(reply.speech);
-  }
-
-  /** The cut speech goes on under a new number, event id and epoch. */
-  #undo(action: Extract<Action, { type: 'undo' }>): void {
-    this.#recorder.count('parley_undone_cuts_total', `reason="${action.reason}"`);
-    this.#history.removeInterrupted(action.speech);
-    const reply = this.#replies.get(action.speech);
-    if (reply === undefined) return;
-    this.#replies.delete(action.speech);
-    reply.continueAs(action.newSpeech, this.#nextEventId());
-    this.#replies.set(action.newSpeech, reply);
-    this.#links.toTts({
-      type: 'undo',
-      speech: action.speech,
-      newSpeech: action.newSpeech,
-      epoch: this.#state.epoch,
-      eventId: reply.eventId,
-      afterControl: this.#controlCount,
-    });
-    if (reply.isDone) this.#finish(reply);
-  }
-
-  #releaseHolds(upTo: number): void {
-    if (upTo > this.#slot.load(Cell.holdsReleased)) this.#slot.store(Cell.holdsReleased, upTo);
+    this.#outlet.closeTurn();
+    this.#clock.closeTurn(turn);
   }
 
   // The end ---------------------------------------------------------------------------------------------------------------------------
+
+  #after(after: After): void {
+    if (after.type === 'transfer') this.#system.transfer(after);
+  }
 
   #endCall(reason: Extract<Action, { type: 'end_call' }>['reason']): void {
     switch (reason) {
@@ -747,94 +687,71 @@ export class Session {
     }
   }
 
+  #overTime(overMs: number): void {
+    const message = this.#profile?.maxDurationMessage ?? '';
+    if (message !== '' && !this.#isOverTime) {
+      this.#isOverTime = true;
+      this.#feed({ type: 'last_words', text: message });
+      return;
+    }
+    if (message === '' || overMs >= lastWordsMaxMs) this.#endOverTime();
+  }
+
+  #endOverTime(): void {
+    const message = 'The maximum call duration is reached.';
+    this.#outlet.send({ type: 'error', code: 1000, errorType: 'max_duration_exceeded', message });
+    this.#end(1000, 'Maximum call duration reached.');
+  }
+
   #hangUp(): void {
     this.#hangUpAtMs = 0;
-    const toolCallId = `call_${randomUUID()}`;
-    const eventId = this.#eventId;
-    this.#send({ type: 'agent_tool_response', toolName: 'end_call', toolCallId, toolType: 'system', isError: false, eventId });
-    this.#end(1000, 'The agent ended the call.');
+    if (this.#isOverTime) {
+      this.#endOverTime();
+      return;
+    }
+    const event = { toolName: 'end_call', toolType: 'system', isError: false, isCalled: true } as const;
+    const toolCallId = this.#system.endCallId ?? `call_${randomUUID()}`;
+    this.#outlet.send({ type: 'agent_tool_response', ...event, toolCallId, eventId: this.#outlet.lastEventId });
+    this.#end(1000, 'The agent ended the call.', 'done', 'end_call tool was called.');
   }
 
   #fail(errorType: 'llm_error' | 'tts_cascade_error' | 'asr_transcription_error', message: string): void {
-    this.#send({ type: 'error', code: 1002, errorType, message });
-    this.#end(1002, message);
+    this.#outlet.send({ type: 'error', code: 1002, errorType, message });
+    this.#end(1002, message, 'failed');
   }
 
-  #end(code: number, reason: string): void {
+  #end(code: number, reason: string, status: 'done' | 'failed' = 'done', recorded: string = reason): void {
     if (this.#isClosed) return;
     this.#links.toMain({ type: 'end', code, reason });
     this.#links.log('session.ended', { code, reason });
+    this.#records.end(status, {
+      termination_reason: recorded,
+      ...(status === 'failed' ? { error: { code, reason } } : {}),
+    });
     this.close();
   }
 
-  // Small things ----------------------------------------------------------------------------------------------------------------------
-
-  /** Sent if the client asked for events of its kind. */
-  #send(event: ServerEvent): void {
-    const isSwitchable =
-      event.type !== 'ping' && event.type !== 'error' && event.type !== 'metadata' && event.type !== 'flush_audio';
-    if (isSwitchable && this.#profile?.events.has(event.type) !== true) return;
-    this.#control(event);
+  /** The client is gone. What it heard of the reply on the floor is known to the pacer, and waited for. */
+  #leave(code: number): void {
+    const { agent } = this.#state;
+    const isHeard = agent.phase === 'speaking' || agent.phase === 'held';
+    this.#leaving = { code, dueAtMs: this.#now() + this.#host.limits.heardWaitMs };
+    if (this.#isClosed || this.#isText || !isHeard || this.#interruptions.isHeardPending) this.#left();
   }
 
-  #control(event: ServerEvent): void {
-    this.#controlCount += 1;
-    this.#links.toMain({ type: 'control', event });
-  }
-
-  #warn(errorType: 'invalid_message', message: string): void {
-    this.#recorder.count('parley_errors_total', `stage="client",error_type="${errorType}"`);
-    this.#send({ type: 'error', code: 1008, errorType, message });
-  }
-
-  #ping(now: number): void {
-    this.#pingedAtMs = now;
-    this.#pingId += 1;
-    this.#send({ type: 'ping', eventId: this.#pingId, pingMs: this.#lastPingMs });
-  }
-
-  #pong(eventId: number): void {
-    if (eventId !== this.#pingId) return;
-    const roundTripMs = this.#now() - this.#pingedAtMs;
-    this.#roundTrips.add(roundTripMs);
-    const sorted = this.#roundTrips.toArray().sort((a, b) => a - b);
-    const median = sorted[sorted.length >> 1]!;
-    this.#lastPingMs = Math.round(median);
-    this.#recorder.record('client_round_trip', roundTripMs);
-    this.#slot.store(Cell.oneWayMs, Math.min(oneWayMaxMs, Math.round(median / 2)));
-    const spreadMs = sorted.at(-1)! - sorted[0]!;
-    this.#slot.store(Cell.linkJitterMs, Math.min(oneWayMaxMs, Math.round(spreadMs / 2)));
+  #left(): void {
+    if (this.#isLeft) return;
+    this.#isLeft = true;
+    this.#records.end('done', { termination_reason: `Client disconnected: ${this.#leaving?.code ?? 1006}` });
+    this.close();
   }
 
   get #isText(): boolean {
     return this.#profile?.isTextOnly === true;
   }
 
-  #nextEventId(): number {
-    this.#eventId += 1;
-    return this.#eventId;
-  }
-
-  #turnEvent(): number {
-    if (this.#turnEventId === 0) this.#turnEventId = this.#nextEventId();
-    return this.#turnEventId;
-  }
-
   /** The input clock: samples judged by the detector; wall time for a session without audio. */
   #inputMs(): number {
     return this.#isText ? this.#now() - this.#startedAtMs : toMs(this.#judgedSample);
   }
-
-  /** Monotonic instant at which input sample `sample` arrived, if the client streams in real time. */
-  #instantOf(sample: number): number {
-    return this.#now() - toMs(this.#slot.load(Cell.inputWritten) - sample);
-  }
 }
-
-const firstPingMs = 200;
-const farewellRoomMs = 300;
-/** A client that delays its pongs must not make us believe in a link of seconds. */
-const oneWayMaxMs = 400;
-
-const toMs = (samples: number): number => (samples * 1000) / inputRateHz;
-const toSamples = (milliseconds: number): number => (milliseconds * inputRateHz) / 1000;

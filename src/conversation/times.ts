@@ -29,6 +29,17 @@ const causes: readonly (readonly [Instant, Instant])[] = [
   ['committed', 'firstFrame'],
 ];
 
+/** Durations of one turn for its record, each from the instant before; ms, undefined when it did not happen. */
+export type SpokenTimes = {
+  readonly finalMs: number | undefined;
+  readonly commitMs: number | undefined;
+  readonly firstTokenMs: number | undefined;
+  readonly firstSegmentMs: number | undefined;
+  readonly firstChunkMs: number | undefined;
+  /** From the caller's last sample. */
+  readonly firstFrameMs: number | undefined;
+};
+
 /** Clocks are one, but instants are rounded on their way. */
 const toleranceMs = 1;
 
@@ -52,6 +63,11 @@ export class TurnTimes {
     return this.#at.get(instant);
   }
 
+  /** Every instant that is known, by its name on the wire. */
+  named(): (readonly [string, number])[] {
+    return [...this.#at].map(([instant, atMs]) => [instant.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`), atMs]);
+  }
+
   /** Every instant, monotonic ms, as fields of a log line. */
   fields(): Record<string, number> {
     return Object.fromEntries([...this.#at].map(([instant, atMs]) => [`${instant}_at_ms`, Math.round(atMs * 1000) / 1000]));
@@ -67,6 +83,21 @@ export class TurnTimes {
       }
     }
     return undefined;
+  }
+
+  spoken(): SpokenTimes {
+    const between = (from: Instant, to: Instant): number | undefined => {
+      const [start, end] = [this.#at.get(from), this.#at.get(to)];
+      return start === undefined || end === undefined ? undefined : end - start;
+    };
+    return {
+      finalMs: between('speechEnd', 'finalAnswered'),
+      commitMs: between('speechEnd', 'committed'),
+      firstTokenMs: between('llmAsked', 'firstToken'),
+      firstSegmentMs: between('llmAsked', 'firstSegment'),
+      firstChunkMs: between('firstSegment', 'firstChunk'),
+      firstFrameMs: between('speechEnd', 'firstFrame'),
+    };
   }
 
   /** Records the stages that happened. */

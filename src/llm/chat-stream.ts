@@ -7,7 +7,7 @@ import { EngineError } from '../shared/errors.js';
 import { engineErrorOf, field, streamedError } from '../shared/http-errors.js';
 import type { Timers } from '../shared/timers.js';
 import { type Ms, ms } from '../shared/units.js';
-import type { LlmDelta } from './port.js';
+import type { LlmDelta, LlmUsage } from './port.js';
 import { type SseEvent, sseEvents } from './sse.js';
 import { ToolCallAssembly } from './tool-calls.js';
 
@@ -45,6 +45,7 @@ export type ChatStreamOptions = {
   readonly timers: Timers;
   /** The caller's. */
   readonly signal: AbortSignal;
+  readonly onUsage: ((usage: LlmUsage) => void) | undefined;
   /** Streams that hold a connection; `abort` on each ends them. */
   readonly open: Set<Deadline>;
 };
@@ -64,18 +65,19 @@ export async function* streamChat(
   open.add(deadline);
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let complete = false;
+  const budget: Budget = { bytes: Number.POSITIVE_INFINITY };
   try {
     allow(limits.firstTokenMs);
     const response = await send(deadline.signal);
     reader = response.body?.getReader();
     if (reader === undefined) throw new EngineError('broken', `${who} gave an empty answer`);
-    const chunks = chunksOf(sseEvents(bytesOf(reader), limits.eventBytesMax, who), who);
-    for await (const delta of chatDeltas(chunks, limits.textBytesMax, who, () => allow(limits.stallMs))) {
+    const chunks = watched(chunksOf(sseEvents(bytesOf(reader, budget), limits.eventBytesMax, who), who), options.onUsage);
+    for await (const delta of chatDeltas(unclosed(chunks), limits.textBytesMax, who, () => allow(limits.stallMs))) {
       if (deadline.signal.aborted) break;
       deadline.disarm();
       if (delta.type === 'end') {
         complete = true;
-        void drain(reader, deadline, open);
+        void drain(chunks, reader, budget, deadline, open);
       }
       yield delta;
       if (complete) return;
@@ -183,22 +185,66 @@ function abortedError(who: string): EngineError {
   return new EngineError('aborted', `the stream of ${who} was aborted`);
 }
 
-/** Leaves the reader as it is when the consumer stops, so that the rest can be drained. */
-async function* bytesOf(reader: ReadableStreamDefaultReader<Uint8Array>): AsyncGenerator<Uint8Array, void, undefined> {
-  for (;;) {
+/** What may still be read; without end until the answer is complete. */
+type Budget = { bytes: number };
+
+/** Leaves the reader as it is when the consumer stops or the budget is spent, so that the rest can be drained. */
+async function* bytesOf(
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  budget: Budget,
+): AsyncGenerator<Uint8Array, void, undefined> {
+  while (budget.bytes > 0) {
     const { done, value } = await reader.read();
     if (done) return;
+    budget.bytes -= value.length;
     yield value;
   }
 }
 
-async function drain(reader: ReadableStreamDefaultReader<Uint8Array>, deadline: Deadline, open: Set<Deadline>): Promise<void> {
+/** Passes every chunk on and looks at it for the provider's own count: in a chunk of its own after the end, or (Groq) in the last one. */
+async function* watched(
+  chunks: AsyncIterable<unknown>,
+  onUsage: ChatStreamOptions['onUsage'],
+): AsyncGenerator<unknown, void, undefined> {
+  let isCounted = false;
+  for await (const chunk of chunks) {
+    const usage = isCounted ? undefined : usageIn(chunk);
+    if (usage !== undefined) {
+      isCounted = true;
+      onUsage?.(usage);
+    }
+    yield chunk;
+  }
+}
+
+function usageIn(chunk: unknown): LlmUsage | undefined {
+  const usage = field(chunk, 'usage') ?? field(field(chunk, 'x_groq'), 'usage');
+  const [inputTokens, outputTokens] = [field(usage, 'prompt_tokens'), field(usage, 'completion_tokens')];
+  if (typeof inputTokens !== 'number' || typeof outputTokens !== 'number') return undefined;
+  return { inputTokens, outputTokens };
+}
+
+/** The same chunks for a consumer that may stop early; the rest stays to be read. */
+function unclosed(chunks: AsyncGenerator<unknown, void, undefined>): AsyncIterable<unknown> {
+  return { [Symbol.asyncIterator]: () => ({ next: () => chunks.next() }) };
+}
+
+/** Reads what comes after the end, for the count and so that the connection can be used again. */
+async function drain(
+  chunks: AsyncGenerator<unknown, void, undefined>,
+  reader: ReadableStreamDefaultReader<Uint8Array>,
+  budget: Budget,
+  deadline: Deadline,
+  open: Set<Deadline>,
+): Promise<void> {
   deadline.arm(drainMs);
+  budget.bytes = drainBytesMax;
   try {
-    for (let bytes = 0; bytes <= drainBytesMax; ) {
+    while ((await chunks.next()).done !== true);
+    while (budget.bytes > 0) {
       const { done, value } = await reader.read();
       if (done) return;
-      bytes += value.length;
+      budget.bytes -= value.length;
     }
     deadline.abort();
   } catch {

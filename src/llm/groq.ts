@@ -5,7 +5,7 @@ import { EngineError } from '../shared/errors.js';
 import { groqBaseUrl, groqClient } from '../shared/groq-client.js';
 import { KeepAliveHttp, type KeepAliveOptions } from '../shared/keep-alive-http.js';
 import { systemTimers, type Timers } from '../shared/timers.js';
-import { bodyMessages, bodyTools } from './chat-body.js';
+import { bodyMessages, bodyTools, imagePart } from './chat-body.js';
 import { type ChatLimits, chatLimitDefaults, streamChat } from './chat-stream.js';
 import type { LlmDelta, LlmProvider, LlmRequest } from './port.js';
 
@@ -56,7 +56,7 @@ export class GroqLlm implements LlmProvider {
     const thinking = thinkingOf(model);
     const body = {
       model,
-      messages: bodyMessages(request.messages),
+      messages: bodyMessages(request.messages, imagePart),
       ...bodyTools(request.tools),
       temperature: request.temperature,
       max_completion_tokens: request.maxTokens + (thinking.reasoning_effort === 'low' ? thoughtTokens : 0),
@@ -68,6 +68,7 @@ export class GroqLlm implements LlmProvider {
       limits: this.#limits,
       timers: this.#options.timers ?? systemTimers,
       signal: request.signal,
+      onUsage: request.onUsage,
       open: this.#open,
     });
   }

@@ -4,7 +4,7 @@ import type { Deadline } from '../shared/deadline.js';
 import { KeepAliveHttp, type KeepAliveOptions } from '../shared/keep-alive-http.js';
 import { openAiClient } from '../shared/openai-client.js';
 import { systemTimers, type Timers } from '../shared/timers.js';
-import { bodyMessages, bodyTools } from './chat-body.js';
+import { anyPart, bodyMessages, bodyTools } from './chat-body.js';
 import { type ChatLimits, chatLimitDefaults, streamChat } from './chat-stream.js';
 import type { LlmDelta, LlmProvider, LlmRequest } from './port.js';
 
@@ -68,6 +68,7 @@ export class OpenAiLlm implements LlmProvider {
       limits: this.#limits,
       timers: this.#options.timers ?? systemTimers,
       signal: request.signal,
+      onUsage: request.onUsage,
       open: this.#open,
     });
   }
@@ -82,11 +83,12 @@ export class OpenAiLlm implements LlmProvider {
     const { custom, sendsTemperature, model } = this.#options;
     return {
       model: request.model === '' ? model : request.model,
-      messages: bodyMessages(request.messages),
+      messages: bodyMessages(request.messages, anyPart),
       ...bodyTools(request.tools),
       ...(sendsTemperature === false ? {} : { temperature: request.temperature }),
       [this.tokenLimitField]: request.maxTokens,
       stream: true as const,
+      ...(request.onUsage === undefined ? {} : { stream_options: { include_usage: true } }),
       ...(custom !== true || request.userId === undefined ? {} : { user_id: request.userId }),
       ...(custom !== true || request.extraBody === undefined ? {} : { elevenlabs_extra_body: request.extraBody }),
     };

@@ -2,8 +2,12 @@
 
 export type ToolCall = { readonly id: string; readonly name: string; readonly argumentsJson: string };
 
+/** An uploaded file that goes with a typed turn. */
+export type ChatFile = { readonly name: string; readonly mimeType: string; readonly base64: string };
+
 export type ChatMessage =
-  | { readonly role: 'system' | 'user'; readonly content: string }
+  | { readonly role: 'system'; readonly content: string }
+  | { readonly role: 'user'; readonly content: string; readonly files?: readonly ChatFile[] }
   | { readonly role: 'assistant'; readonly content: string; readonly toolCalls?: readonly ToolCall[] }
   | { readonly role: 'tool'; readonly content: string; readonly toolCallId: string };
 
@@ -28,7 +32,12 @@ export type LlmRequest = {
   /** Only the embedded responder: the agent's grammar, as plain JSON. */
   readonly grammar?: unknown;
   readonly signal: AbortSignal;
+  /** Called at most once, usually after `end`: providers count when the answer is complete. Never when they do not say. */
+  readonly onUsage?: (usage: LlmUsage) => void;
 };
+
+/** As the provider counts; absent when it does not say. */
+export type LlmUsage = { readonly inputTokens: number; readonly outputTokens: number };
 
 export type LlmDelta =
   | { readonly type: 'text'; readonly text: string }

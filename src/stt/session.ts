@@ -23,7 +23,7 @@ const gapsMax = 64;
 export class SttSession {
   readonly #slot: Slot;
   readonly #provider: SttProvider;
-  readonly #settings: SttSettings;
+  #settings: SttSettings;
   readonly #answer: (answer: Body<FromStt>) => void;
   readonly #now: () => number;
   readonly #piece = new Int16Array(pieceSamples);
@@ -53,6 +53,11 @@ export class SttSession {
     this.#settings = settings;
     this.#now = now;
     this.#answer = answer;
+  }
+
+  /** For the turns to come. */
+  configure(settings: SttSettings): void {
+    this.#settings = settings;
   }
 
   speech(event: SpeechEvent): void {

@@ -24,7 +24,10 @@ export const stages = [
   'vad_lag',
   'vad_pass',
   'pacing_jitter',
+  'tool_call',
   'client_round_trip',
+  'store_write',
+  'rest_request',
   'loop_delay',
 ] as const;
 export type Stage = (typeof stages)[number];

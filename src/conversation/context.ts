@@ -1,0 +1,62 @@
+/** What the parts of one session share: ways out, limits, and how an event reaches the turn machine. Conversation thread. */
+import type { ToApi } from '../api/links.js';
+import type { ToStt, ToTts } from '../shared/links.js';
+import type { Slot } from '../shared/slots.js';
+import type { Recorder } from '../telemetry/recorder.js';
+import type { TurnEvent } from '../turn/state.js';
+import type { History } from './history.js';
+import type { FromConversation } from './links.js';
+import type { Outlet } from './outlet.js';
+import type { Profile } from './profile.js';
+import type { Records } from './records.js';
+import type { After } from './reply.js';
+import type { TurnClock } from './turn-clock.js';
+
+type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
+type ApiBody<Union> = Union extends unknown ? Omit<Union, 'conversationId'> : never;
+
+/** What a session may do to the world. */
+export type SessionLinks = {
+  readonly toMain: (message: Body<FromConversation>) => void;
+  readonly toStt: (message: Body<ToStt>) => void;
+  readonly toTts: (message: Body<ToTts>) => void;
+  readonly toApi: (message: ApiBody<ToApi>) => void;
+  readonly log: (event: string, fields: Record<string, string | number>) => void;
+};
+
+export type SessionLimits = {
+  /** Without an initiation the session starts with the agent's defaults after this. */
+  readonly initiationGraceMs: number;
+  readonly pingIntervalMs: number;
+  /** The word of what was heard of a cut speech is waited for this long before the next turn is dealt with. */
+  readonly heardWaitMs: number;
+  /** An agent that is not known here is asked for, and waited for this long. */
+  readonly agentWaitMs: number;
+};
+
+export type ProviderNames = { readonly stt: string; readonly llm: string; readonly tts: string };
+
+export type SessionContext = {
+  readonly conversationId: string;
+  readonly slot: Slot;
+  readonly links: SessionLinks;
+  readonly limits: SessionLimits;
+  readonly recorder: Recorder;
+  readonly now: () => number;
+  readonly outlet: Outlet;
+  readonly history: History;
+  readonly records: Records;
+  readonly clock: TurnClock;
+  /** Of the agent that has the call; there is one from the start of the conversation on. */
+  readonly profile: () => Profile;
+  /** Dynamic variables that a tool's result set. */
+  readonly setVariables: (values: Readonly<Record<string, string>>) => void;
+  readonly feed: (event: TurnEvent) => void;
+  /** Number of the open or next turn of the caller. */
+  readonly turn: () => number;
+  readonly epoch: () => number;
+  /** Whether the CUT of that speech may still be taken back. */
+  readonly isUndoable: (speech: number) => boolean;
+  /** A reply after which something is to happen was heard to its end. */
+  readonly onHeard: (after: After) => void;
+};

@@ -1,0 +1,379 @@
+/**
+ * The replies of one session, from the request to the model until the last word was heard: rounds of tools, what the client and the
+ * synthesiser are told, and what is kept of it. A discarded reply never runs a tool. Conversation thread.
+ */
+import type { ChatFile } from '../llm/port.js';
+import type { EngineError } from '../shared/errors.js';
+import type { Action, Agent, SpeechKind } from '../turn/state.js';
+import type { SessionContext } from './context.js';
+import { roundMessages } from './history.js';
+import { type After, Reply } from './reply.js';
+import type { ToolDesk } from './tool-desk.js';
+import { toolBounds } from './tools.js';
+
+const brokenOff = ' Sorry, I lost my thread there.';
+
+export class Replies {
+  readonly #context: SessionContext;
+  readonly #tools: ToolDesk;
+  readonly #replies = new Map<number, Reply>();
+
+  constructor(context: SessionContext, tools: ToolDesk) {
+    this.#context = context;
+    this.#tools = tools;
+  }
+
+  get(speech: number): Reply | undefined {
+    return this.#replies.get(speech);
+  }
+
+  close(): void {
+    for (const reply of this.#replies.values()) {
+      reply.isDropped = true;
+      reply.stop();
+    }
+    this.#replies.clear();
+  }
+
+  // Begin -----------------------------------------------------------------------------------------------------------------------------
+
+  generate(action: Extract<Action, { type: 'generate' }>, files: readonly ChatFile[]): void {
+    const { history, clock } = this.#context;
+    const { speech, isSpeculative } = action;
+    const reply = this.#new(speech);
+    const times = clock.bind(speech);
+    if (!isSpeculative) this.goLive(reply);
+    const { prompt } = this.#context.profile();
+    reply.base = history.messages(prompt, action.text, isSpeculative ? action.isMerged : true, files);
+    this.#ask(reply, isSpeculative);
+    times.mark('llmAsked', reply.askedAtMs);
+  }
+
+  /** Words that no model makes: the first message, apologies, fillers between turns. */
+  say(speech: number, kind: SpeechKind, text: string): void {
+    const { turn } = this.#context.profile();
+    const reply = this.#new(speech, kind === 'first' && !turn.isFirstInterruptible);
+    reply.text = text;
+    reply.isDone = true;
+    if (!this.#isText) {
+      this.#context.links.toTts({ type: 'text', speech, delta: text });
+      this.#context.links.toTts({ type: 'text_end', speech });
+    }
+    this.goLive(reply);
+  }
+
+  /** The reply may be heard: it gets its id, and the client what there is of it. */
+  goLive(reply: Reply): void {
+    const { outlet, records, now } = this.#context;
+    reply.isLive = true;
+    reply.progressAtMs = now();
+    reply.eventId = outlet.nextEventId();
+    records.reserve(reply);
+    this.#startPart(reply);
+    this.release(reply.speech);
+    if (reply.text !== '') this.#tell(reply, reply.text);
+    if (reply.isDone) this.#finish(reply);
+    else if (reply.isWaiting) this.#runTools(reply);
+  }
+
+  release(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply === undefined || !reply.isLive || this.#isText) return;
+    const { links, outlet, epoch } = this.#context;
+    links.toTts({ type: 'release', speech, epoch: epoch(), eventId: reply.eventId, afterControl: outlet.controlCount });
+  }
+
+  #new(speech: number, isProtected = false): Reply {
+    const reply = new Reply(speech);
+    this.#replies.set(speech, reply);
+    const { turn } = this.#context.profile();
+    if (!this.#isText) this.#context.links.toTts({ type: 'speak', speech, isProtected: isProtected || !turn.isInterruptible });
+    return reply;
+  }
+
+  #ask(reply: Reply, isSpeculative: boolean): void {
+    const { recorder, now, records, outlet } = this.#context;
+    const profile = this.#context.profile();
+    const mustAnswer = reply.rounds.length >= toolBounds.roundsMax;
+    const request = {
+      messages: [...reply.base, ...reply.rounds.flatMap(roundMessages)],
+      tools: mustAnswer ? [] : this.#tools.specs(),
+      model: profile.model,
+      temperature: profile.temperature,
+      maxTokens: profile.maxTokens,
+      grammar: profile.grammar,
+      ...(profile.userId === undefined ? {} : { userId: profile.userId }),
+      ...(profile.extraBody === undefined ? {} : { extraBody: profile.extraBody }),
+    };
+    recorder.count('parley_llm_requests_total', `speculative="${isSpeculative}"`);
+    records.cost.llmRequests += 1;
+    void reply.run(profile.llm, request, now, {
+      onText: (delta) => this.#text(reply, delta),
+      onEnd: () => this.#roundEnded(reply),
+      onError: (error) => this.#failed(reply, error),
+      onUsage: (usage) => {
+        records.counted(usage);
+        const model = this.#modelName();
+        if (reply.isLive) outlet.send({ type: 'context_usage', model, contextTokens: usage.inputTokens, eventId: reply.eventId });
+      },
+    });
+  }
+
+  // Progress --------------------------------------------------------------------------------------------------------------------------
+
+  #text(reply: Reply, delta: string): void {
+    const { clock, links, records } = this.#context;
+    clock.of(reply.speech)?.mark('firstToken', reply.firstTokenAtMs);
+    if (!this.#isText) {
+      links.toTts({ type: 'text', speech: reply.speech, delta });
+      records.cost.ttsCharacters += delta.length;
+    }
+    if (reply.isLive && !reply.isCut) this.#tell(reply, delta);
+  }
+
+  /** The client and the machine learn of text of a live reply. */
+  #tell(reply: Reply, delta: string): void {
+    const { outlet, feed } = this.#context;
+    if (this.#isText && reply.text === delta) feed({ type: 'audio_started', speech: reply.speech });
+    this.#startPart(reply);
+    outlet.send({ type: 'agent_chat_response_part', part: 'delta', text: delta, eventId: reply.eventId });
+    feed({ type: 'agent_text', speech: reply.speech, text: delta });
+  }
+
+  #startPart(reply: Reply): void {
+    const { segment } = reply;
+    if (segment.isStarted) return;
+    segment.isStarted = true;
+    this.#context.outlet.send({ type: 'agent_chat_response_part', part: 'start', text: '', eventId: reply.eventId });
+  }
+
+  #roundEnded(reply: Reply): void {
+    if (reply.calls.length === 0) {
+      this.#done(reply);
+      return;
+    }
+    reply.isWaiting = true;
+    // Whatever was said so far is spoken while the tools run.
+    if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
+    if (reply.isLive && !reply.isCut) this.#runTools(reply);
+  }
+
+  #runTools(reply: Reply): void {
+    if (reply.areToolsRunning) return;
+    const { calls } = reply;
+    this.announce(reply);
+    reply.areToolsRunning = true;
+    this.#context.feed({ type: 'tools', speech: reply.speech, areRunning: true });
+    this.#tools.run(reply, calls, (results) => {
+      reply.closeRound(results);
+      reply.progressAtMs = this.#context.now();
+      this.#context.feed({ type: 'tools', speech: reply.speech, areRunning: false });
+      if (reply.isDropped || reply.isCut) {
+        this.#keep(reply, reply.heard, true);
+        return;
+      }
+      if (reply.after === undefined && !reply.isSkip) {
+        this.#ask(reply, false);
+        return;
+      }
+      if (reply.lastWords !== '') {
+        reply.text += reply.lastWords;
+        this.#text(reply, reply.lastWords);
+      }
+      this.#done(reply);
+    });
+  }
+
+  #done(reply: Reply): void {
+    reply.isDone = true;
+    if (!this.#isText) this.#context.links.toTts({ type: 'text_end', speech: reply.speech });
+    if (reply.isLive && !reply.isCut) this.#finish(reply);
+  }
+
+  #modelName(): string {
+    const { model, llm } = this.#context.profile();
+    return model === '' ? llm.name : model;
+  }
+
+  #finish(reply: Reply): void {
+    const { feed, outlet } = this.#context;
+    this.announce(reply);
+    if (reply.usage !== undefined) {
+      const { inputTokens, outputTokens } = reply.usage;
+      const metadata = { model: this.#modelName(), input_tokens: inputTokens, output_tokens: outputTokens };
+      outlet.send({ type: 'agent_response_metadata', metadata, eventId: reply.eventId });
+    }
+    const { speech, isSkip, after } = reply;
+    feed({ type: 'reply_end', speech, isEmpty: reply.text.trim() === '', endsCall: after?.type === 'end_call', isSkip });
+    if (reply.text.trim() === '') {
+      this.#keep(reply, '', false);
+      this.drop(speech);
+      this.#after(after);
+    } else if (this.#isText) {
+      this.drained(speech, undefined);
+    }
+  }
+
+  /** `agent_response`, once a segment: when its text is complete, or when it is cut. */
+  announce(reply: Reply): void {
+    const { segment } = reply;
+    if (segment.isAnnounced || !reply.isLive) return;
+    const { outlet } = this.#context;
+    const text = reply.textOf(reply.segments.length - 1);
+    segment.isAnnounced = true;
+    if (segment.isStarted) outlet.send({ type: 'agent_chat_response_part', part: 'stop', text: '', eventId: reply.eventId });
+    if (text.trim() !== '') outlet.send({ type: 'agent_response', text, eventId: reply.eventId });
+  }
+
+  #failed(reply: Reply, error: EngineError): void {
+    const { recorder, links, feed } = this.#context;
+    recorder.count('parley_errors_total', `stage="llm",error_type="${error.kind}"`);
+    links.log('llm.problem', { kind: error.kind, message: error.message });
+    // A draft is not worth finishing: the machine asks anew.
+    const isHeard = reply.isLive && reply.text.trim() !== '';
+    if (isHeard) {
+      reply.text += brokenOff;
+      this.#text(reply, brokenOff);
+      this.#done(reply);
+    } else {
+      if (!this.#isText) links.toTts({ type: 'discard', speech: reply.speech });
+      this.discard(reply.speech);
+    }
+    feed({ type: 'reply_failed', speech: reply.speech, isHeard });
+  }
+
+  /** The model or a tool is slow and nothing is heard: something is said meanwhile, as part of the reply. */
+  tick(atMs: number, agent: Agent): void {
+    if (agent.phase !== 'thinking' || agent.isHeldBack) return;
+    const reply = this.#replies.get(agent.speech);
+    const { softTimeout } = this.#context.profile();
+    if (softTimeout === undefined || reply === undefined || !reply.isLive || reply.isDone || reply.isDropped) return;
+    if (reply.fillersSaid >= softTimeout.max || atMs - reply.progressAtMs < softTimeout.afterMs) return;
+    const phrase = softTimeout.phrases[Math.min(reply.fillersSaid, softTimeout.phrases.length - 1)] ?? '';
+    reply.fillersSaid += 1;
+    reply.progressAtMs = atMs;
+    if (phrase.trim() === '') return;
+    reply.text += `${phrase} `;
+    this.#text(reply, `${phrase} `);
+    if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
+  }
+
+  // End -------------------------------------------------------------------------------------------------------------------------------
+
+  firstFrame(speech: number, atMs: number): void {
+    const { clock, feed, outlet, turn } = this.#context;
+    clock.of(speech)?.mark('firstFrame', atMs);
+    const eventId = this.#replies.get(speech)?.eventId ?? 0;
+    outlet.happened(turn(), { kind: 'first_audio', eventId }, atMs);
+    this.completeTimes(speech);
+    feed({ type: 'audio_started', speech });
+  }
+
+  completeTimes(speech: number): void {
+    const times = this.#context.clock.complete(speech);
+    const reply = this.#replies.get(speech);
+    if (times === undefined) return;
+    const { outlet } = this.#context;
+    outlet.happened(times.turn, { kind: 'answered', instants: outlet.sinceBegin(times.named()) });
+    if (reply !== undefined) reply.times = times.spoken();
+  }
+
+  /** All there is of it was heard. `heardChars`: synthesis failed behind them. */
+  drained(speech: number, heardChars: number | undefined): void {
+    const { outlet, feed } = this.#context;
+    const reply = this.#replies.get(speech);
+    if (reply !== undefined) {
+      if (heardChars === undefined) this.#keep(reply, reply.text, false);
+      else this.breakOff(reply, heardChars);
+      if (reply.isLive) outlet.send({ type: 'agent_response_complete', eventId: reply.eventId });
+    }
+    feed({ type: 'drained', speech, isBroken: heardChars !== undefined });
+    this.drop(speech);
+    if (heardChars === undefined) this.#after(reply?.after);
+  }
+
+  /** Synthesis made no sound of the speech. */
+  unheard(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply?.isLive === true) this.breakOff(reply, 0);
+    this.drop(speech);
+  }
+
+  breakOff(reply: Reply, heardChars: number): void {
+    reply.stop();
+    this.announce(reply);
+    this.keepHeard(reply, heardChars);
+  }
+
+  /** History, record and client learn what was truly heard. */
+  keepHeard(reply: Reply, heardChars: number): void {
+    const heard = reply.text.slice(0, heardChars).trimEnd();
+    this.#keep(reply, heard, true);
+    for (const [index, segment] of reply.segments.entries()) {
+      const original = reply.textOf(index);
+      const corrected = original.slice(0, Math.max(0, heardChars - segment.start)).trimEnd();
+      if (!segment.isAnnounced || original.trim() === '' || corrected === original.trimEnd()) continue;
+      this.#context.outlet.send({ type: 'agent_response_correction', original, corrected, eventId: reply.eventId });
+    }
+  }
+
+  #keep(reply: Reply, heard: string, isInterrupted: boolean): void {
+    const { history, records } = this.#context;
+    reply.heard = heard;
+    const rounds = reply.rounds.map((round, index) => ({ ...round, text: heardOf(reply, index, heard) }));
+    const last = reply.segments.length - 1;
+    history.addAgent(reply.speech, heardOf(reply, last, heard), isInterrupted, rounds);
+    records.agent(reply, heard);
+  }
+
+  /** Thrown away before it was heard. What its tools did is remembered. */
+  discard(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply?.isLive === true && !reply.isCut && reply.hasTools) this.#keep(reply, '', true);
+    this.drop(speech);
+  }
+
+  drop(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply === undefined) return;
+    reply.isDropped = true;
+    reply.stop();
+    if (reply.areToolsRunning) this.#tools.cancel(reply);
+    this.#replies.delete(speech);
+    this.#context.clock.forget(speech);
+  }
+
+  /** The cut speech goes on under a new number, event id and epoch. */
+  continueAs(reply: Reply, speech: number): void {
+    const { outlet, records } = this.#context;
+    this.#replies.delete(reply.speech);
+    reply.continueAs(speech, outlet.nextEventId());
+    records.reserve(reply);
+    this.#replies.set(speech, reply);
+  }
+
+  /** After an undone CUT: what came meanwhile is told. */
+  takeUp(reply: Reply): void {
+    if (reply.isDone) this.#finish(reply);
+    else if (reply.isWaiting) this.#runTools(reply);
+    else if (reply.calls.length === 0 && reply.hasTools && reply.textOf(reply.segments.length - 1) === '')
+      this.#ask(reply, false);
+  }
+
+  #after(after: After | undefined): void {
+    if (after !== undefined) this.#context.onHeard(after);
+  }
+
+  get #isText(): boolean {
+    return this.#context.profile().isTextOnly;
+  }
+}
+
+/** What of one segment lies within the words that were heard. */
+function heardOf(reply: Reply, index: number, heard: string): string {
+  const start = reply.segments[index]?.start ?? 0;
+  return reply
+    .textOf(index)
+    .slice(0, Math.max(0, heard.length - start))
+    .trimEnd();
+}

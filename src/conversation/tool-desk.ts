@@ -1,0 +1,271 @@
+/**
+ * Runs the tools of one session: asks the client, the API thread or the session itself, and gives a whole round of results back at once.
+ * A call always ends: with its result, by its time-out, or because the session does. Conversation thread.
+ */
+import type { McpServerState, McpToolSpec } from '../api/links.js';
+import type { ToolCall, ToolSpec } from '../llm/port.js';
+import { EngineError } from '../shared/errors.js';
+import type { ToolOutcome } from '../tools/port.js';
+import { fillIn, isObject, type ParameterSchema } from '../tools/schema.js';
+import type { McpCallState } from '../wire/events.js';
+import type { SessionContext } from './context.js';
+import type { Reply, ToolResult } from './reply.js';
+import { argumentsOf, assigned, mcpTool, type SessionTool, type SystemToolName, toolBounds } from './tools.js';
+
+type Batch = {
+  readonly reply: Reply;
+  readonly calls: readonly ToolCall[];
+  readonly results: ToolResult[];
+  readonly onDone: () => void;
+};
+type Running = {
+  readonly call: ToolCall;
+  readonly tool: SessionTool;
+  readonly batch: Batch;
+  readonly startedAtMs: number;
+  readonly eventId: number;
+  dueAtMs: number;
+  isAwaitingApproval: boolean;
+};
+
+/** What a system tool does at once; its words go to the model. */
+export type RunSystemTool = (
+  name: SystemToolName,
+  parameters: Readonly<Record<string, unknown>>,
+  call: ToolCall,
+  reply: Reply,
+) => SystemOutcome;
+export type SystemOutcome = { readonly result: string; readonly isError: boolean };
+
+export class ToolDesk {
+  readonly #context: SessionContext;
+  readonly #system: RunSystemTool;
+  readonly #running = new Map<string, Running>();
+  #mcp = new Map<string, SessionTool>();
+
+  constructor(context: SessionContext, system: RunSystemTool) {
+    this.#context = context;
+    this.#system = system;
+  }
+
+  /** For the model. */
+  specs(): ToolSpec[] {
+    return [...this.#context.profile().tools.values(), ...this.#mcp.values()].map(({ spec }) => spec);
+  }
+
+  /** What MCP servers offer now. An agent's own tool of the same name goes first. */
+  mcpTools(tools: readonly McpToolSpec[], servers: readonly McpServerState[]): void {
+    const own = this.#context.profile().tools;
+    this.#mcp = new Map(tools.filter(({ name }) => !own.has(name)).map((tool) => [tool.name, mcpTool(tool)]));
+    this.#context.outlet.send({ type: 'mcp_connection_status', servers });
+  }
+
+  get isRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  /** Starts every call of a round; `onDone` gets the results in the order of the calls, perhaps before this returns. */
+  run(reply: Reply, calls: readonly ToolCall[], onDone: (results: readonly ToolResult[]) => void): void {
+    const results: ToolResult[] = [];
+    const finish = (): void => {
+      const inOrder = calls.flatMap((call) => results.find(({ toolCallId }) => toolCallId === call.id) ?? []);
+      onDone(inOrder);
+    };
+    const batch: Batch = { reply, calls, results, onDone: finish };
+    for (const [index, call] of calls.entries()) this.#start(call, batch, index);
+  }
+
+  clientResult(toolCallId: string, result: string, isError: boolean): void {
+    const running = this.#running.get(toolCallId);
+    if (running?.tool.type === 'client') this.#settle(running, shortened(result), isError, true);
+  }
+
+  outcome(toolCallId: string, outcome: ToolOutcome): void {
+    const running = this.#running.get(toolCallId);
+    if (running !== undefined) this.#settle(running, outcome.result, outcome.isError, true, outcome.blocks);
+  }
+
+  approval(toolCallId: string, isApproved: boolean): void {
+    const running = this.#running.get(toolCallId);
+    if (running?.isAwaitingApproval !== true) return;
+    running.isAwaitingApproval = false;
+    if (isApproved) this.#dispatch(running);
+    else this.#settle(running, 'The user did not approve this call.', true, false);
+  }
+
+  /** The reply was cut: calls that change nothing end now; the others run on, and what comes of them is kept. */
+  cancel(reply: Reply): void {
+    for (const running of [...this.#running.values()]) {
+      if (running.batch.reply !== reply) continue;
+      const { tool } = running;
+      if (running.isAwaitingApproval || (tool.type === 'webhook' && tool.isCancellable)) {
+        this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });
+        this.#settle(running, 'Cancelled, because the user interrupted.', true, !running.isAwaitingApproval);
+      }
+    }
+  }
+
+  tick(atMs: number): void {
+    for (const running of [...this.#running.values()]) {
+      if (atMs < running.dueAtMs) continue;
+      if (running.tool.type !== 'client') this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });
+      const what = running.isAwaitingApproval ? 'Nobody approved this call in time.' : 'The tool did not answer in time.';
+      this.#settle(running, what, true, !running.isAwaitingApproval);
+    }
+  }
+
+  close(): void {
+    for (const { call, tool } of this.#running.values())
+      if (tool.type !== 'client') this.#context.links.toApi({ type: 'cancel_tool', toolCallId: call.id });
+    this.#running.clear();
+  }
+
+  #start(call: ToolCall, batch: Batch, index: number): undefined {
+    const { outlet, now } = this.#context;
+    const tool = this.#context.profile().tools.get(call.name) ?? this.#mcp.get(call.name);
+    const at = now();
+    const refuse = (result: string): undefined => {
+      const type = tool?.type ?? 'system';
+      batch.results.push({ ...namesOf(call), type, result, isError: true, isCalled: false, elapsedMs: 0 });
+      if (batch.results.length === batch.calls.length) batch.onDone();
+      return undefined;
+    };
+    const parameters = argumentsOf(call.argumentsJson);
+    if (tool === undefined) return refuse(`There is no tool called ${call.name}.`);
+    if (parameters === undefined) return refuse('The arguments are not a JSON object.');
+    if (index >= toolBounds.callsMax || this.#running.size >= toolBounds.runningMax) return refuse('Too many calls at once.');
+    if (this.#isSameRunning(call)) return refuse('The same call is in progress already; its result will follow.');
+    const eventId = batch.reply.eventId;
+    const running: Running = {
+      call,
+      tool,
+      batch,
+      startedAtMs: at,
+      eventId,
+      dueAtMs: at + timeoutOf(tool),
+      isAwaitingApproval: tool.type === 'mcp' && tool.needsApproval,
+    };
+    if (tool.type === 'client') {
+      const filled = filledIn(tool.schema, parameters, this.#context.profile().variables);
+      if (!filled.ok) return refuse(filled.message);
+      const { expectsResponse } = tool;
+      this.#running.set(call.id, running);
+      const event = { toolName: call.name, toolCallId: call.id, parameters: filled.parameters, expectsResponse, eventId };
+      outlet.send({ type: 'client_tool_call', ...event });
+      if (!expectsResponse) this.#settle(running, 'The tool was called; it gives no answer.', false, true);
+      return;
+    }
+    outlet.send({ type: 'agent_tool_request', toolName: call.name, toolCallId: call.id, toolType: tool.type, eventId });
+    this.#running.set(call.id, running);
+    if (tool.type === 'system') {
+      const { result, isError } = this.#system(tool.name, parameters, call, batch.reply);
+      this.#settle(running, result, isError, true);
+    } else if (running.isAwaitingApproval) {
+      running.dueAtMs = at + toolBounds.approvalTimeoutMs;
+      this.#tellMcp(running, { name: 'awaiting_approval', approvalTimeoutSecs: toolBounds.approvalTimeoutMs / 1000 });
+    } else {
+      this.#dispatch(running);
+    }
+  }
+
+  #dispatch(running: Running): void {
+    const { call, tool } = running;
+    const { variables, agent } = this.#context.profile();
+    running.dueAtMs = this.#context.now() + timeoutOf(tool);
+    if (tool.type === 'mcp') this.#tellMcp(running, { name: 'loading' });
+    const { id: toolCallId, name, argumentsJson } = call;
+    this.#context.links.toApi({ type: 'run_tool', run: { toolCallId, name, argumentsJson }, agent, variables });
+  }
+
+  #settle(
+    running: Running,
+    result: string,
+    isError: boolean,
+    isCalled: boolean,
+    blocks: ToolOutcome['blocks'] = undefined,
+  ): void {
+    const { call, tool, batch, eventId } = running;
+    const { outlet, recorder, now, links } = this.#context;
+    if (!this.#running.delete(call.id)) return;
+    const elapsedMs = Math.round(now() - running.startedAtMs);
+    batch.results.push({ ...namesOf(call), type: tool.type, result, isError, isCalled, elapsedMs });
+    if (!isError && 'assignments' in tool) this.#context.setVariables(assigned(result, tool.assignments));
+    recorder.count('parley_tool_calls_total', `type="${tool.type}",error="${isError}"`);
+    recorder.record('tool_call', elapsedMs);
+    if (isCalled) this.#context.records.cost.toolCalls += 1;
+    links.log('tool.ended', { tool: call.name, tool_type: tool.type, is_error: isError ? 1 : 0, elapsed_ms: elapsedMs });
+    if (tool.type === 'mcp') {
+      if (isError) this.#tellMcp(running, { name: 'failure', errorMessage: result });
+      else this.#tellMcp(running, { name: 'success', result: blocks ?? [{ type: 'text', text: result }] });
+    }
+    // Clients hang up when they are told of `end_call`: that is said when the farewell was heard.
+    if (!(tool.type === 'system' && tool.name === 'end_call')) {
+      const event = { toolName: call.name, toolCallId: call.id, toolType: tool.type, isError, isCalled, eventId } as const;
+      outlet.send({ type: 'agent_tool_response', ...event });
+      outlet.send({ type: 'agent_tool_response_full_payload', ...event, result });
+    }
+    if (batch.results.length === batch.calls.length) batch.onDone();
+  }
+
+  #tellMcp(running: Running, state: McpCallState): void {
+    const { call, tool } = running;
+    if (tool.type !== 'mcp') return;
+    this.#context.outlet.send({
+      type: 'mcp_tool_call',
+      serviceId: tool.serverId,
+      toolCallId: call.id,
+      toolName: call.name,
+      toolDescription: tool.spec.description,
+      parameters: argumentsOf(call.argumentsJson) ?? {},
+      timestamp: new Date().toISOString(),
+      state,
+    });
+  }
+
+  #isSameRunning({ name, argumentsJson }: ToolCall): boolean {
+    for (const { call } of this.#running.values()) if (call.name === name && call.argumentsJson === argumentsJson) return true;
+    return false;
+  }
+}
+
+const namesOf = ({ id, name, argumentsJson }: ToolCall): Pick<ToolResult, 'toolCallId' | 'name' | 'argumentsJson'> => ({
+  toolCallId: id,
+  name,
+  argumentsJson,
+});
+
+function timeoutOf(tool: SessionTool): number {
+  switch (tool.type) {
+    case 'client':
+      return tool.timeoutMs;
+    case 'webhook':
+      return tool.timeoutMs + toolBounds.graceMs;
+    case 'mcp':
+      return toolBounds.mcpTimeoutMs + toolBounds.graceMs;
+    case 'system':
+      return toolBounds.graceMs;
+  }
+}
+
+/** Parameters for the client: secrets stay here. */
+function filledIn(
+  schema: ParameterSchema,
+  given: Readonly<Record<string, unknown>>,
+  variables: Readonly<Record<string, string>>,
+):
+  | { readonly ok: true; readonly parameters: Readonly<Record<string, unknown>> }
+  | { readonly ok: false; readonly message: string } {
+  const known = Object.fromEntries(Object.entries(variables).filter(([name]) => !name.startsWith('secret__')));
+  try {
+    const parameters = fillIn(schema, given, known);
+    return { ok: true, parameters: isObject(parameters) ? parameters : {} };
+  } catch (error) {
+    if (error instanceof EngineError) return { ok: false, message: error.message };
+    throw error;
+  }
+}
+
+function shortened(result: string): string {
+  if (result.length <= toolBounds.resultCharsMax) return result;
+  return `${result.slice(0, toolBounds.resultCharsMax)} … (cut off)`;
+}

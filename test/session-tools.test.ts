@@ -1,0 +1,362 @@
+/** Tools in a conversation: rounds, results of every kind, and that a reply nobody heard never runs one. One session, scripted model. */
+import { test } from 'tap';
+import type { ChatMessage } from '../src/llm/port.js';
+import { parseAgent } from '../src/store/agents.js';
+import { switchableEvents } from '../src/wire/events.js';
+import { type Answer, LoneSession } from './support/lone-session.js';
+
+const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
+const weather = {
+  type: 'client',
+  name: 'weather',
+  description: 'w',
+  parameters,
+  expects_response: true,
+  response_timeout_secs: 5,
+};
+const lookUp = {
+  type: 'webhook',
+  name: 'look_up',
+  description: 'l',
+  api_schema: { url: 'https://api.example.org/x', method: 'GET' },
+};
+const order = {
+  type: 'webhook',
+  name: 'order',
+  description: 'o',
+  api_schema: { url: 'https://api.example.org/o', method: 'POST' },
+};
+
+type Options = {
+  readonly tools?: readonly unknown[];
+  readonly isVoice?: boolean;
+  readonly agent?: object;
+  readonly turn?: object;
+};
+
+function agentOf({ tools = [], isVoice = false, agent = {}, turn = {} }: Options): Record<string, unknown> {
+  return {
+    conversation_config: {
+      agent: { prompt: { prompt: 'P', tools, ...agent } },
+      turn,
+      conversation: { text_only: !isVoice, client_events: [...switchableEvents] },
+    },
+  };
+}
+
+/** A session in which the caller typed `question` and the model answered as the script says. */
+async function asked(options: Options, answers: readonly Answer[], question = 'How is Rome?'): Promise<LoneSession> {
+  const lone = new LoneSession(agentOf(options), answers);
+  lone.start();
+  lone.client({ type: 'user_message', text: question });
+  await lone.settle();
+  return lone;
+}
+
+const call = (name: string, argumentsJson = '{"city":"Rome"}') => ({ name, argumentsJson });
+const rolesOf = (messages: readonly ChatMessage[]): string[] => messages.map(({ role }) => role);
+const toolTexts = (messages: readonly ChatMessage[]): string[] =>
+  messages.flatMap((message) => (message.role === 'tool' ? [message.content] : []));
+
+test('C39 a client tool: the words before it, the call, its result, the words after it, all under one event id', async (t) => {
+  const lone = await asked({ tools: [weather] }, [{ text: 'Let me look.', calls: [call('weather')] }, { text: 'It is sunny.' }]);
+  t.same(lone.told, ['part start', 'part delta', 'part stop', 'agent_response', 'client_tool_call']);
+  t.match(lone.event('client_tool_call'), { toolName: 'weather', parameters: { city: 'Rome' }, expectsResponse: true });
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: '{"sky":"clear"}', isError: false });
+  await lone.settle();
+  t.same(lone.told.slice(5), [
+    'agent_tool_response',
+    'agent_tool_response_full_payload',
+    'part start',
+    'part delta',
+    'part stop',
+    'agent_response',
+    'agent_response_complete',
+  ]);
+  const ids = lone.events.flatMap((event) => ('eventId' in event && event.type !== 'ping' ? [event.eventId] : []));
+  t.same(new Set(ids).size, 1);
+  const { messages } = lone.llm.requests[1]!;
+  t.same(rolesOf(messages), ['system', 'user', 'assistant', 'tool']);
+  t.same(toolTexts(messages), ['{"sky":"clear"}']);
+  t.match(lone.apiMessages('item').at(-1)?.item.document, {
+    role: 'agent',
+    message: 'Let me look. It is sunny.',
+    interrupted: false,
+    tool_calls: [{ type: 'client', tool_name: 'weather', params_as_json: '{"city":"Rome"}' }],
+    tool_results: [{ result_value: '{"sky":"clear"}', is_error: false, tool_has_been_called: true }],
+  });
+});
+
+test('what was said and done before is in the next request, call by call', async (t) => {
+  const lone = await asked({ tools: [weather] }, [
+    { calls: [call('weather')] },
+    { text: 'Sunny.' },
+    { text: 'You are welcome.' },
+  ]);
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: 'clear', isError: false });
+  await lone.settle();
+  lone.client({ type: 'user_message', text: 'Thanks' });
+  await lone.settle();
+  t.same(rolesOf(lone.llm.requests[2]!.messages), ['system', 'user', 'assistant', 'tool', 'assistant', 'user']);
+});
+
+test('C40 a tool without an answer does not delay the reply; its late answer means nothing', async (t) => {
+  const lone = await asked({ tools: [{ ...weather, expects_response: false }] }, [
+    { calls: [call('weather')] },
+    { text: 'Done.' },
+  ]);
+  t.equal(lone.llm.requests.length, 2);
+  t.match(lone.event('client_tool_call'), { expectsResponse: false });
+  t.match(lone.event('agent_response'), { text: 'Done.' });
+  const before = lone.events.length;
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: 'late', isError: false });
+  await lone.settle();
+  t.equal(lone.events.length, before);
+});
+
+test('an unknown tool, broken arguments and a client that never answers are failed results, and the reply goes on', async (t) => {
+  const lone = await asked({ tools: [weather] }, [
+    { calls: [call('nope'), call('weather', '{"city":'), call('weather')] },
+    { text: 'Sorry.' },
+  ]);
+  t.equal(lone.llm.requests.length, 1, 'one of them is still running');
+  lone.pass(5000);
+  await lone.settle();
+  t.match(toolTexts(lone.llm.requests[1]!.messages), [/no tool called nope/, /not a JSON object/, /in time/]);
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_3', result: 'late', isError: false });
+  await lone.settle();
+  t.match(lone.event('agent_response'), { text: 'Sorry.' });
+});
+
+test('results come back in the order of the calls, whichever is first', async (t) => {
+  const second = { ...weather, name: 'time' };
+  const lone = await asked({ tools: [weather, second] }, [{ calls: [call('weather'), call('time')] }, { text: 'Both.' }]);
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_2', result: 'noon', isError: false });
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: 'rain', isError: true });
+  await lone.settle();
+  t.same(toolTexts(lone.llm.requests[1]!.messages), ['rain', 'noon']);
+});
+
+test('a webhook runs on the API thread; its dynamic variables are for later tools', async (t) => {
+  const assigning = { ...lookUp, assignments: [{ dynamic_variable: 'order_id', value_path: 'order.id' }] };
+  const lone = await asked({ tools: [assigning, order] }, [
+    { calls: [call('look_up', '{}')] },
+    { calls: [call('order', '{}')] },
+    { text: 'Ordered.' },
+  ]);
+  t.match(lone.event('agent_tool_request'), { toolName: 'look_up', toolType: 'webhook' });
+  t.match(lone.apiMessages('run_tool'), [{ run: { toolCallId: 'call_1', name: 'look_up', argumentsJson: '{}' } }]);
+  const outcome = { isError: false, isTruncated: false, elapsedMs: 5 };
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: { ...outcome, result: '{"order":{"id":17}}' } });
+  await lone.settle();
+  t.match(lone.apiMessages('run_tool')[1], { run: { name: 'order' }, variables: { order_id: '17' } });
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_2', outcome: { ...outcome, result: 'ok' } });
+  await lone.settle();
+  t.match(lone.event('agent_response'), { text: 'Ordered.' });
+});
+
+test('an API thread that never answers does not hold up the caller for ever', async (t) => {
+  const lone = await asked({ tools: [{ ...lookUp, response_timeout_secs: 2 }] }, [
+    { calls: [call('look_up', '{}')] },
+    { text: 'No luck.' },
+  ]);
+  lone.pass(4000);
+  await lone.settle();
+  t.match(lone.event('agent_response'), { text: 'No luck.' });
+  t.match(lone.apiMessages('cancel_tool'), [{ toolCallId: 'call_1' }]);
+});
+
+test('an interruption cancels what only reads; what acts is finished, and its result is remembered', async (t) => {
+  const lone = await asked({ tools: [lookUp, order] }, [
+    { text: 'One moment.', calls: [call('look_up', '{}'), call('order', '{}')] },
+    { text: 'Here you are.' },
+  ]);
+  lone.client({ type: 'user_message', text: 'Wait, another thing' });
+  await lone.settle();
+  t.match(lone.apiMessages('cancel_tool'), [{ toolCallId: 'call_1' }]);
+  t.equal(lone.llm.requests.length, 2, 'the new words are answered at once');
+  const outcome = { isError: false, result: 'ordered', isTruncated: false, elapsedMs: 5 };
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_2', outcome });
+  await lone.settle();
+  t.equal(lone.llm.requests.length, 2, 'nothing is said of it unasked');
+  lone.client({ type: 'user_message', text: 'And did it work?' });
+  await lone.settle();
+  t.match(toolTexts(lone.llm.requests[2]!.messages), [/interrupted/, 'ordered']);
+});
+
+test('after three rounds the model has to answer in words', async (t) => {
+  const endless = Array.from({ length: 3 }, () => ({ calls: [call('look_up', '{}')] }));
+  const lone = await asked({ tools: [lookUp] }, [...endless, { text: 'Enough.' }]);
+  for (let round = 1; round <= 3; round++) {
+    const outcome = { isError: false, result: 'more', isTruncated: false, elapsedMs: 1 };
+    lone.fromApi({ type: 'tool_outcome', toolCallId: `call_${round}`, outcome });
+    await lone.settle();
+  }
+  t.same(
+    lone.llm.requests.map(({ tools }) => tools.length > 0),
+    [true, true, true, false],
+  );
+  t.match(lone.event('agent_response'), { text: 'Enough.' });
+});
+
+test('C41 the call ends when the farewell was heard, and the client learns of it only then', async (t) => {
+  const lone = await asked({}, [{ text: 'Goodbye.', calls: [call('end_call', '{"reason":"done"}')] }]);
+  t.notOk(lone.event('agent_tool_response'));
+  lone.pass(400);
+  t.match(lone.event('agent_tool_response'), { toolName: 'end_call', toolCallId: 'call_1' });
+  t.match(lone.main.at(-1), { type: 'end', code: 1000 });
+  t.match(lone.apiMessages('end')[0]?.ending, { status: 'done', document: { termination_reason: /end_call/ } });
+});
+
+test('an agent that skips its turn says nothing, and nothing more until the caller does', async (t) => {
+  const options = { agent: { built_in_tools: { skip_turn: {} } }, turn: { turn_timeout: 2 } };
+  const lone = await asked(options, [{ calls: [call('skip_turn', '{"reason":"r"}')] }, { text: 'I am here.' }]);
+  lone.pass(10_000);
+  t.equal(lone.event('agent_response'), undefined);
+  lone.client({ type: 'user_message', text: 'Are you there?' });
+  await lone.settle();
+  t.match(lone.event('agent_response'), { text: 'I am here.' });
+  lone.pass(3000);
+  t.match(lone.event('agent_response'), { text: /still there/i }, 'from then on it asks again');
+});
+
+test('a handover: the words of the old agent, then the prompt and first message of the new one', async (t) => {
+  const other = parseAgent(
+    { agent_id: 'b', conversation_config: { agent: { first_message: 'Billing here.', prompt: { prompt: 'You are billing.' } } } },
+    'test',
+  );
+  const transfers = [{ agent_id: 'b', condition: 'bills', enable_transferred_agent_first_message: true }];
+  const config = agentOf({ agent: { built_in_tools: { transfer_to_agent: { params: { transfers } } } } });
+  const lone = new LoneSession(
+    config,
+    [{ text: 'I connect you.', calls: [call('transfer_to_agent', '{"agent_number":0}')] }, { text: 'Ten.' }],
+    [other],
+  );
+  lone.start();
+  lone.client({ type: 'user_message', text: 'My bill?' });
+  await lone.settle();
+  const responses = lone.events.flatMap((event) => (event.type === 'agent_response' ? [event.text] : []));
+  t.same(responses, ['I connect you.', 'Billing here.']);
+  lone.client({ type: 'user_message', text: 'How much?' });
+  await lone.settle();
+  t.match(lone.llm.requests[1]?.messages[0], { content: 'You are billing.' });
+});
+
+test('another language: voice and recognition follow, and the model is told', async (t) => {
+  const config = agentOf({ isVoice: true, agent: { built_in_tools: { language_detection: {} } } });
+  const { conversation_config: own } = config as { conversation_config: object };
+  const presets = { de: { overrides: { tts: { voice_id: 'anna' } } } };
+  const lone = new LoneSession({ conversation_config: { ...own, language_presets: presets } }, [
+    { calls: [call('language_detection', '{"language":"de"}')] },
+    { text: 'Gern.' },
+  ]);
+  lone.start();
+  lone.client({ type: 'user_message', text: 'Auf Deutsch bitte' });
+  await lone.settle();
+  t.match(lone.stt.at(-1), { type: 'configure', language: 'de' });
+  t.match(lone.tts.filter(({ type }) => type === 'configure').at(-1), { voiceId: 'anna', language: 'de' });
+  t.match(toolTexts(lone.llm.requests[1]!.messages), [/language is de/]);
+});
+
+test('a reply made early runs its tools only when the turn is over, and never when the caller goes on', async (t) => {
+  const script = [{ text: 'Looking.', calls: [call('look_up', '{}')] }];
+  const patient = new LoneSession(agentOf({ isVoice: true, tools: [lookUp] }), script);
+  patient.start();
+  patient.pass(100);
+  patient.says('what is the weather in Rome', 1);
+  await patient.settle();
+  t.equal(patient.llm.requests.length, 1, 'asked before the turn is over');
+  t.same(patient.apiMessages('run_tool'), []);
+  patient.pass(1500);
+  await patient.settle();
+  t.equal(patient.apiMessages('run_tool').length, 1);
+
+  const hasty = new LoneSession(agentOf({ isVoice: true, tools: [lookUp] }), [...script, { text: 'Then Paris.' }]);
+  hasty.start();
+  hasty.pass(100);
+  hasty.says('what is the weather in Rome', 1);
+  await hasty.settle();
+  hasty.says('what is the weather in Rome no in Paris', 1);
+  await hasty.settle();
+  hasty.pass(3000);
+  await hasty.settle();
+  t.equal(hasty.llm.requests.length, 2);
+  t.same(hasty.apiMessages('run_tool'), [], 'what was made for the first words did nothing');
+  t.ok(hasty.tts.some(({ type }) => type === 'discard'));
+});
+
+test('C42 MCP: a tool that needs approval waits for it; refusal and silence are failed results', async (t) => {
+  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', needsApproval: true };
+  const ask = async (answer: (lone: LoneSession) => void): Promise<LoneSession> => {
+    const lone = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }]);
+    lone.start();
+    const servers = [{ serverId: 'mcp_1', isConnected: true, toolCount: 1 }];
+    lone.fromApi({ type: 'mcp_tools', tools: [tool], servers });
+    lone.client({ type: 'user_message', text: 'Search' });
+    await lone.settle();
+    t.match(lone.event('mcp_tool_call'), { state: { name: 'awaiting_approval', approvalTimeoutSecs: 300 } });
+    t.same(lone.apiMessages('run_tool'), []);
+    answer(lone);
+    await lone.settle();
+    return lone;
+  };
+  const outcome = { isError: false, result: 'found', isTruncated: false, elapsedMs: 5 };
+  const approved = await ask((lone) => {
+    lone.client({ type: 'mcp_tool_approval_result', toolCallId: 'call_1', isApproved: true });
+    lone.client({ type: 'mcp_tool_approval_result', toolCallId: 'call_1', isApproved: false });
+    lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome });
+  });
+  const states = approved.events.flatMap((event) => (event.type === 'mcp_tool_call' ? [event.state.name] : []));
+  t.same(states, ['awaiting_approval', 'loading', 'success']);
+  t.same(toolTexts(approved.llm.requests[1]!.messages), ['found']);
+  const denied = await ask((lone) => lone.client({ type: 'mcp_tool_approval_result', toolCallId: 'call_1', isApproved: false }));
+  t.match(toolTexts(denied.llm.requests[1]!.messages), [/did not approve/]);
+  t.match(denied.event('agent_tool_response'), { isError: true, isCalled: false });
+  const silent = await ask((lone) => lone.pass(300_000));
+  t.match(toolTexts(silent.llm.requests[1]!.messages), [/in time/]);
+});
+
+test('C26 feedback is kept with the reply it is of, and can be taken back', async (t) => {
+  const lone = await asked({}, [{ text: 'Rome is old.' }]);
+  const { eventId = 0 } = lone.event('agent_response') ?? {};
+  lone.client({ type: 'feedback', eventId, score: 'like' });
+  t.match(lone.apiMessages('item').at(-1)?.item.document, {
+    role: 'agent',
+    message: 'Rome is old.',
+    feedback: { score: 'like' },
+  });
+  lone.client({ type: 'feedback', eventId, score: null });
+  t.match(lone.apiMessages('item').at(-1)?.item.document, { feedback: null });
+  lone.client({ type: 'feedback', eventId: 999, score: 'like' });
+  t.match(lone.event('error'), { errorType: 'value_error' });
+});
+
+test('a slow model: something is said meanwhile, as often as the agent allows', async (t) => {
+  const turn = { soft_timeout_config: { timeout_seconds: 2, message: 'One moment.', max_soft_timeouts_per_generation: 1 } };
+  const lone = await asked({ tools: [lookUp], turn, isVoice: true }, [{ calls: [call('look_up', '{}')] }, { text: 'Found it.' }]);
+  lone.pass(1900);
+  t.notOk(lone.tts.some((message) => message.type === 'text'));
+  lone.pass(5000);
+  const said = (): string => lone.tts.flatMap((message) => (message.type === 'text' ? [message.delta] : [])).join('');
+  t.equal(said(), 'One moment. ');
+  lone.fromApi({
+    type: 'tool_outcome',
+    toolCallId: 'call_1',
+    outcome: { isError: false, result: 'x', isTruncated: false, elapsedMs: 1 },
+  });
+  await lone.settle();
+  t.equal(said(), 'One moment. Found it.');
+});
+
+test('the end of the time: the last words are said before the call ends', async (t) => {
+  const config = agentOf({});
+  const { conversation_config: own } = config as { conversation_config: { agent: object; conversation: object } };
+  const agent = { ...own.agent, max_conversation_duration_message: 'Time is up.' };
+  const conversation = { ...own.conversation, max_duration_seconds: 3 };
+  const lone = new LoneSession({ conversation_config: { ...own, agent, conversation } }, []);
+  lone.start();
+  lone.pass(4000);
+  t.match(lone.event('agent_response'), { text: 'Time is up.' });
+  t.match(lone.event('error'), { errorType: 'max_duration_exceeded', code: 1000 });
+  t.match(lone.main.at(-1), { type: 'end', code: 1000 });
+});

@@ -1,0 +1,176 @@
+/**
+ * A conversation's session alone: the messages it sends to the other threads are kept as they are, those it gets are given by the test, the
+ * clock is moved by hand. The language model is a scripted one behind the real port.
+ */
+import type { FromApi, ToApi } from '../../src/api/links.js';
+import type { SessionLinks } from '../../src/conversation/context.js';
+import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
+import { Session } from '../../src/conversation/session.js';
+import type { LlmDelta, LlmProvider, LlmRequest, ToolCall } from '../../src/llm/port.js';
+import type { ToStt, ToTts } from '../../src/shared/links.js';
+import { Cell, claim, createBlock, Slot } from '../../src/shared/slots.js';
+import { type AgentConfig, parseAgent } from '../../src/store/agents.js';
+import { Recorder } from '../../src/telemetry/recorder.js';
+import type { ClientEvent, Initiation, ServerEvent } from '../../src/wire/events.js';
+
+/** What the model answers to one request, all at once. */
+export type Answer = { readonly text?: string; readonly calls?: readonly Pick<ToolCall, 'name' | 'argumentsJson'>[] };
+
+export class ScriptedLlm implements LlmProvider {
+  readonly name = 'scripted';
+  readonly requests: LlmRequest[] = [];
+  readonly #answers: Answer[];
+  #callCount = 0;
+
+  constructor(answers: readonly Answer[]) {
+    this.#answers = [...answers];
+  }
+
+  async warm(): Promise<void> {}
+
+  async close(): Promise<void> {}
+
+  async *stream(request: LlmRequest): AsyncGenerator<LlmDelta> {
+    this.requests.push(request);
+    const { text = '', calls = [] } = this.#answers.shift() ?? { text: 'Nothing is left of the script.' };
+    if (text !== '') yield { type: 'text', text };
+    for (const call of calls) {
+      this.#callCount += 1;
+      yield { type: 'tool_call', call: { ...call, id: `call_${this.#callCount}` } };
+    }
+    yield { type: 'end', finish: calls.length > 0 ? 'tool_calls' : 'stop' };
+  }
+}
+
+type Sent<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation' | 'conversationId'> : never;
+
+const noEvents: Initiation = { overrides: {}, dynamicVariables: {} };
+
+export class LoneSession {
+  readonly llm: ScriptedLlm;
+  readonly session: Session;
+  readonly slot: Slot;
+  readonly main: Sent<FromConversation>[] = [];
+  readonly api: Sent<ToApi>[] = [];
+  readonly stt: Sent<ToStt>[] = [];
+  readonly tts: Sent<ToTts>[] = [];
+  nowMs = 1000;
+  readonly #address: { readonly slot: number; readonly generation: number };
+
+  /** `config`: of the agent, without its id; every event is enabled. */
+  constructor(config: Readonly<Record<string, unknown>>, answers: readonly Answer[], others: readonly AgentConfig[] = []) {
+    this.llm = new ScriptedLlm(answers);
+    const agent = parseAgent({ agent_id: 'a', ...config }, 'test');
+    const block = createBlock(1);
+    this.slot = new Slot(block, 0);
+    this.#address = { slot: 0, generation: claim(this.slot) };
+    const links: SessionLinks = {
+      toMain: (message) => this.main.push(message),
+      toStt: (message) => this.stt.push(message),
+      toTts: (message) => this.tts.push(message),
+      toApi: (message) => this.api.push(message),
+      log: () => undefined,
+    };
+    const facts: HandshakeFacts = {
+      conversationId: 'conv_1',
+      agentId: 'a',
+      source: 'test',
+      version: '1',
+      environment: '',
+      branchId: '',
+      origin: '',
+      access: { kind: 'none' },
+      agentCalls: 1,
+    };
+    this.session = new Session(this.#address, this.slot, facts, links, {
+      agents: new Map([agent, ...others].map((item) => [item.agent_id, item])),
+      versionOf: () => 0,
+      llmFor: () => this.llm,
+      providers: { stt: 'scripted', llm: 'scripted', tts: 'scripted' },
+      limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, agentWaitMs: 1000 },
+      recorder: new Recorder(),
+      now: () => this.nowMs,
+      wallNow: () => 1_700_000_000_000 + this.nowMs,
+    });
+  }
+
+  start(initiation: Partial<Initiation> = {}): void {
+    this.client({ type: 'initiation', initiation: { ...noEvents, ...initiation } });
+  }
+
+  client(event: ClientEvent): void {
+    this.session.fromMain({ type: 'client_event', ...this.#address, event });
+  }
+
+  fromApi(message: Sent<FromApi>): void {
+    this.session.fromApi({ conversationId: 'conv_1', ...message } as FromApi);
+  }
+
+  /** Lets time go by: the detector has judged everything until then. */
+  pass(durationMs: number): void {
+    for (let left = durationMs; left > 0; left -= 10) {
+      this.nowMs += Math.min(10, left);
+      const samples = Math.round((this.nowMs - 1000) * 16);
+      this.slot.store(Cell.inputWritten, samples);
+      this.slot.store(Cell.vadRead, samples);
+      this.session.readClock();
+      this.session.tick();
+    }
+  }
+
+  /** Sample of the input clock at this moment. */
+  get sample(): number {
+    return Math.round((this.nowMs - 1000) * 16);
+  }
+
+  /** A caller says `text` for `durationMs`; the final transcript is there after the pause that the gate waits for. */
+  says(text: string, turn: number, durationMs = 600): void {
+    const address = this.#address;
+    const startSample = this.sample;
+    this.session.fromVad({
+      ...address,
+      type: 'speech_start',
+      startSample,
+      atSample: startSample,
+      hold: 0,
+      decidedAtMs: this.nowMs,
+    });
+    this.pass(durationMs);
+    const lastSpeechSample = this.sample;
+    this.pass(128);
+    const atSample = this.sample;
+    this.session.fromVad({ ...address, type: 'speech_end', startSample, atSample, lastSpeechSample, speechMs: durationMs });
+    const instants = { askedAtMs: this.nowMs, answeredAtMs: this.nowMs };
+    const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
+    this.session.fromStt({ ...address, ...transcript, ...instants });
+  }
+
+  /** The scripted model streams through promises: they get the time they need. */
+  async settle(): Promise<void> {
+    for (let turn = 0; turn < 50; turn++) await Promise.resolve();
+  }
+
+  /** What the client was told, in order. */
+  get events(): readonly ServerEvent[] {
+    return this.main.flatMap((message) => {
+      if (message.type === 'control') return [message.event];
+      return message.type === 'interruption' ? [message.event] : [];
+    });
+  }
+
+  /** Types of what the client was told since the beginning, without those that every session has. */
+  get told(): readonly string[] {
+    const common: readonly string[] = ['metadata', 'ping', 'parley_turn_event'];
+    return this.events
+      .filter(({ type }) => !common.includes(type))
+      .map((event) => (event.type === 'agent_chat_response_part' ? `part ${event.part}` : event.type));
+  }
+
+  event<Type extends ServerEvent['type']>(type: Type): Extract<ServerEvent, { type: Type }> | undefined {
+    return this.events.findLast((event) => event.type === type) as Extract<ServerEvent, { type: Type }> | undefined;
+  }
+
+  apiMessages<Type extends ToApi['type']>(type: Type): Extract<Sent<ToApi>, { type: Type }>[] {
+    return this.api.filter((message) => message.type === type) as Extract<Sent<ToApi>, { type: Type }>[];
+  }
+}
