@@ -11,11 +11,11 @@ import { cough } from './cough.js';
 import type { HeardReply } from './ear.js';
 import { randomOf } from './providers/seeded.js';
 import { readFlags } from './rig/flags.js';
-import { type Held, holdTrial, type Outcome, outcomeOf, type Trial, truthOf } from './rig/interruptions.js';
-import { CallerVoice, type Phrase } from './rig/phrases.js';
+import { type Held, holdTrial, type Outcome, outcomeOf, truthOf } from './rig/interruptions.js';
+import { CallerVoice } from './rig/phrases.js';
 import { Report, slopeOf } from './rig/report.js';
 import { type Cost, costOf, plainAgent, Stack, stageMs } from './rig/stack.js';
-import { answersFor, interruptions, longAnswerAbout, questionAbout, topicOf, topicsMax } from './rig/texts.js';
+import { planTrials, type TrialPlan } from './rig/trials.js';
 
 const usage = `Holds many calls at once, with SIMULATED providers of the profile reference, and checks that every promise of one call still holds.`;
 const flags = {
@@ -53,7 +53,7 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
   });
   const samples: Sample[] = [];
   try {
-    const trials = await prepare(stack, voice, seed);
+    const trials = await planTrials(stack, voice, seed);
     const beat = new Beat();
     const startMs = beat.nowMs;
     const sampler = setInterval(() => {
@@ -118,37 +118,10 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
   }
 }
 
-async function prepare(stack: Stack, voice: CallerVoice, seed: number): Promise<Omit<Trial, 'delayMs'>[]> {
-  const phrases = new Map<string, Phrase>();
-  const trials = Array.from({ length: Math.min(topicsMax, 40) }, (_, index) => {
-    const topic = topicOf(index);
-    const { text } = interruptions[index % interruptions.length]!;
-    const phrase = phrases.get(text) ?? voice.phrase(`phrase ${text}`, text);
-    phrases.set(text, phrase);
-    return {
-      question: voice.phrase(`question ${topic}`, questionAbout(topic, index)),
-      phrase,
-      topic,
-      answer: longAnswerAbout(topic, seed),
-    };
-  });
-  await stack.simulator?.registerClips([
-    ...trials.map(({ question }) => question.registration),
-    ...[...phrases.values()].map(({ registration }) => registration),
-  ]);
-  await stack.simulator?.addAnswers(
-    answersFor(
-      trials.map(({ topic }) => topic),
-      seed,
-    ),
-  );
-  return trials;
-}
-
 /** One caller until `untilMs` from now: half of the answers are interrupted, a quarter coughed into, a quarter heard for a while. */
 async function converse(
   caller: Caller,
-  trials: readonly Omit<Trial, 'delayMs'>[],
+  trials: readonly TrialPlan[],
   random: () => number,
   untilMs: number,
   coughClip: ReturnType<typeof cough>,

@@ -86,7 +86,7 @@ for (const sockets of ['uws', 'ws'] as const) {
 
     await t.test('an unknown agent, a forbidden override, a missing variable: closed with a reason', async (t) => {
       const unknown = await Client.open(stack, 'nobody');
-      t.match(await unknown.closed, { code: 1008, reason: /^Unknown agent/ });
+      t.match(await unknown.closed, { code: 3000, reason: /^Unknown agent/ });
       t.same(unknown.types(), []);
       const forbidden = await Client.open(stack, 'quiet', {
         conversation_config_override: { agent: { prompt: { prompt: 'Be rude.' } } },
@@ -223,6 +223,7 @@ for (const sockets of ['uws', 'ws'] as const) {
     });
 
     await t.test('the fifth caller of four is refused before the upgrade, and let in when a place is free', async (t) => {
+      await becomesEmpty(t, stack);
       const clients = await Promise.all([1, 2, 3, 4].map(() => Client.open(stack, 'quiet')));
       const fifth = new WebSocket(`${stack.url}?agent_id=quiet`, ['convai']);
       fifth.on('error', () => undefined);

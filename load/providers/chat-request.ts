@@ -5,6 +5,10 @@ import { Refusal } from './exchange.js';
 
 const textPart = z.looseObject({ type: z.literal('text'), text: z.string() });
 const content = z.union([z.string(), z.array(textPart).min(1)]);
+/** What users may send besides text. */
+const imagePart = z.looseObject({ type: z.literal('image_url'), image_url: z.looseObject({ url: z.string() }) });
+const filePart = z.looseObject({ type: z.literal('file'), file: z.looseObject({ file_data: z.string() }) });
+const userContent = z.union([z.string(), z.array(z.union([textPart, imagePart, filePart])).min(1)]);
 const toolCall = z.strictObject({
   id: z.string().min(1),
   type: z.literal('function'),
@@ -13,7 +17,7 @@ const toolCall = z.strictObject({
 const name = z.string().optional();
 const message = z.discriminatedUnion('role', [
   z.strictObject({ role: z.enum(['system', 'developer']), content, name }),
-  z.strictObject({ role: z.literal('user'), content, name }),
+  z.strictObject({ role: z.literal('user'), content: userContent, name }),
   z.strictObject({
     role: z.literal('assistant'),
     content: content.nullable().optional(),
@@ -130,9 +134,9 @@ function checkToolResults(messages: readonly ChatMessage[]): void {
   if (open.length > 0) throw new Refusal(400, `'messages': tool calls without a response: ${open.join(', ')}`);
 }
 
-function textOf(value: z.infer<typeof content> | null | undefined): string {
+function textOf(value: z.infer<typeof userContent> | null | undefined): string {
   if (value == null) return '';
-  return typeof value === 'string' ? value : value.map((part) => part.text).join('');
+  return typeof value === 'string' ? value : value.map((part) => (part.type === 'text' ? part.text : '')).join('');
 }
 
 /** What an answer depends on. */

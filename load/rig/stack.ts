@@ -3,7 +3,7 @@
  * its metrics and what the system knows of its cost; asks the simulator for its journal. Runs on the thread of the rig.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -39,6 +39,9 @@ export type StackOptions = {
 
 /** What a process has used so far. */
 export type Cost = { readonly cpuMs: number; readonly residentMb: number };
+
+/** Open files, connections and so on, and threads of a process. */
+export type Handles = { readonly files: number; readonly threads: number };
 
 export class Stack {
   /** Of the engine, for callers. */
@@ -87,6 +90,7 @@ export class Stack {
         PARLEY_HOST: '127.0.0.1',
         PARLEY_PORT: '0',
         PARLEY_LOG: 'debug',
+        PARLEY_STORE: 'memory',
         PARLEY_AGENTS: agentsPath,
         PARLEY_SESSIONS_MAX: `${options.sessionsMax}`,
         ...options.environment,
@@ -150,6 +154,11 @@ export class Stack {
 
   engineCost(): Cost {
     return costOf(this.#engine.pid);
+  }
+
+  /** What the engine holds open. */
+  engineHandles(): Handles {
+    return handlesOf(this.#engine.pid);
   }
 
   simulatorCost(): Cost {
@@ -364,6 +373,15 @@ class Child {
     clearTimeout(timer);
     this.kill();
     await this.#exit;
+  }
+}
+
+/** Of a running process of this machine. Zeros where the system has no /proc. */
+function handlesOf(pid: number): Handles {
+  try {
+    return { files: readdirSync(`/proc/${pid}/fd`).length, threads: readdirSync(`/proc/${pid}/task`).length };
+  } catch {
+    return { files: 0, threads: 0 };
   }
 }
 

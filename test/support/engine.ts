@@ -71,6 +71,7 @@ export async function startStack(
     PARLEY_PORT: '0',
     PARLEY_SESSIONS_MAX: '4',
     PARLEY_LOG: 'silent',
+    PARLEY_STORE: 'memory',
     PARLEY_AGENTS: agentsPath,
     GROQ_API_KEY: 'test',
     ELEVENLABS_API_KEY: 'test',
