@@ -5,11 +5,10 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'tap';
 import { History } from '../src/conversation/history.js';
-import { noInitiation, resolveProfile as resolveWith } from '../src/conversation/profile.js';
+import { noInitiation, resolveProfile } from '../src/conversation/profile.js';
 import { TurnTimes } from '../src/conversation/times.js';
-import { EmbeddedResponder } from '../src/llm/embedded/responder.js';
 import { type Ms, ms } from '../src/shared/units.js';
-import { type AgentConfig, loadAgents, parseAgent } from '../src/store/agents.js';
+import { loadAgents, parseAgent } from '../src/store/agents.js';
 import { defaultAgent } from '../src/store/default-agent.js';
 import { Timeline } from '../src/tts/timeline.js';
 import type { Initiation } from '../src/wire/events.js';
@@ -28,10 +27,6 @@ const agent = parseAgent(
   },
   'test',
 );
-const llm = new EmbeddedResponder();
-const resolveProfile = (
-  ...[of, initiation, system]: [AgentConfig, Initiation, Record<string, string | number>]
-): ReturnType<typeof resolveWith> => resolveWith(of, initiation, system, llm);
 const start = (initiation: Partial<Initiation>): Initiation => ({ ...noInitiation, ...initiation });
 
 test('variables are filled in, secrets kept from the prompt, missing ones named', (t) => {

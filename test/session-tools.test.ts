@@ -3,7 +3,7 @@ import { test } from 'tap';
 import type { ChatMessage } from '../src/llm/port.js';
 import { parseAgent } from '../src/store/agents.js';
 import { switchableEvents } from '../src/wire/events.js';
-import { type Answer, LoneSession } from './support/lone-session.js';
+import { type Answer, LoneSession, ScriptedLlm } from './support/lone-session.js';
 
 const parameters = { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] };
 const weather = {
@@ -359,4 +359,168 @@ test('the end of the time: the last words are said before the call ends', async 
   t.match(lone.event('agent_response'), { text: 'Time is up.' });
   t.match(lone.event('error'), { errorType: 'max_duration_exceeded', code: 1000 });
   t.match(lone.main.at(-1), { type: 'end', code: 1000 });
+});
+
+test('ids of calls are the conversation’s own: the same id twice, and again in a later reply', async (t) => {
+  const twice = {
+    calls: [
+      { ...call('order', '{}'), id: '0' },
+      { ...call('order', '{"a":1}'), id: '0' },
+    ],
+  };
+  const lone = await asked({ tools: [order] }, [twice, { text: 'Both done.' }]);
+  const ids = lone.apiMessages('run_tool').map(({ run }) => run.toolCallId);
+  t.equal(new Set(ids).size, 2);
+  const outcome = { isError: false, isTruncated: false, elapsedMs: 1 };
+  for (const [index, toolCallId] of ids.entries()) {
+    lone.fromApi({ type: 'tool_outcome', toolCallId, outcome: { ...outcome, result: `result ${index}` } });
+  }
+  await lone.settle();
+  t.same(toolTexts(lone.llm.requests[1]!.messages), ['result 0', 'result 1']);
+  t.match(lone.event('agent_response'), { text: 'Both done.' });
+});
+
+test('an undone CUT while the model is being asked again: it is asked once, and synthesis counts every character', async (t) => {
+  let answer = (): void => undefined;
+  const after = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const lone = new LoneSession(agentOf({ isVoice: true, tools: [weather] }), [
+    { text: 'One moment.', calls: [call('weather')] },
+    { text: 'It is sunny.', after },
+  ]);
+  lone.start();
+  lone.client({ type: 'user_message', text: 'Weather?' });
+  await lone.settle();
+  lone.isHeard(1);
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: 'clear', isError: false });
+  await lone.settle();
+  t.equal(lone.llm.requests.length, 2);
+  lone.speaksOver(1);
+  t.match(lone.tts.at(-1), { type: 'cut', speech: 1, isUndoable: true });
+  lone.fromTts({ type: 'heard', speech: 1, epoch: 1, heardChars: 3, heardMs: 200, totalChars: 11 });
+  lone.fallsSilent('mhm', 2);
+  t.match(lone.tts.at(-1), { type: 'undo', newSpeech: 2 });
+  answer();
+  await lone.settle();
+  t.equal(lone.llm.requests.length, 2, 'the answer under way is the one');
+  const said = lone.events.flatMap((event) => (event.type === 'agent_response' ? [event.text] : []));
+  t.equal(said.at(-1), 'It is sunny.');
+  t.equal(lone.spoken(1) + lone.spoken(2), 'One moment. It is sunny.');
+});
+
+test('text mode: an answer of nothing but white space is no answer, and hangs up if it is to', async (t) => {
+  const lone = await asked({}, [{ text: '\n', calls: [call('end_call', '{"reason":"r"}')] }]);
+  lone.pass(500);
+  t.match(lone.main.at(-1), { type: 'end', code: 1000 });
+});
+
+test('a handover while the caller has begun to speak: the new agent answers, nobody greets', async (t) => {
+  const other = parseAgent(
+    { agent_id: 'b', conversation_config: { agent: { first_message: 'Billing here.', prompt: { prompt: 'You are billing.' } } } },
+    'test',
+  );
+  const transfers = [{ agent_id: 'b', condition: 'bills', enable_transferred_agent_first_message: true }];
+  const options = { isVoice: true, agent: { built_in_tools: { transfer_to_agent: { params: { transfers } } } } };
+  const { conversation_config: own } = agentOf(options) as { conversation_config: { conversation: object } };
+  // Without interruptions what the caller says meanwhile waits for the end of the reply.
+  const conversation = { ...own.conversation, client_events: ['audio', 'agent_response'] };
+  const lone = new LoneSession(
+    { conversation_config: { ...own, conversation } },
+    [{ text: 'I connect you.', calls: [call('transfer_to_agent', '{"agent_number":0}')] }, { text: 'Ten euros.' }],
+    [other],
+  );
+  lone.start();
+  lone.client({ type: 'user_message', text: 'My bill?' });
+  await lone.settle();
+  lone.isHeard(1);
+  lone.says('how much is it then', 2);
+  lone.pass(1000);
+  lone.fromTts({ type: 'drained', speech: 1, heardChars: undefined });
+  await lone.settle();
+  lone.pass(1500);
+  await lone.settle();
+  t.match(lone.llm.requests.at(-1)?.messages[0], { content: 'You are billing.' });
+  t.equal(lone.llm.requests.length, 2);
+  t.notOk(lone.tts.some((message) => message.type === 'text' && message.delta === 'Billing here.'));
+});
+
+test('a call that ends while a tool runs: that it was called is on record', async (t) => {
+  const lone = await asked({ tools: [order] }, [{ text: 'Ordering.', calls: [call('order', '{}')] }]);
+  lone.close();
+  lone.pass(200);
+  t.match(lone.apiMessages('item').at(-1)?.item.document, {
+    role: 'agent',
+    tool_results: [{ tool_name: 'order', is_error: true, tool_has_been_called: true }],
+  });
+  t.equal(lone.api.at(-1)?.type, 'end', 'the end is the last word');
+  t.ok(lone.session.isGone);
+});
+
+test('a caller who hangs up in mid sentence: what was heard is on record', async (t) => {
+  const lone = new LoneSession(agentOf({ isVoice: true }), [{ text: 'The tour starts at nine in the morning.' }]);
+  lone.start();
+  lone.client({ type: 'user_message', text: 'When?' });
+  await lone.settle();
+  lone.isHeard(1);
+  lone.close(1001);
+  t.notOk(lone.session.isGone, 'the pacer knows what was heard');
+  lone.fromTts({ type: 'heard', speech: 1, epoch: 0, heardChars: 15, heardMs: 900, totalChars: 39 });
+  t.ok(lone.session.isGone);
+  t.match(lone.apiMessages('item').at(-1)?.item.document, { message: 'The tour starts', interrupted: true });
+  t.match(lone.apiMessages('end'), [{ ending: { document: { termination_reason: 'Client disconnected: 1001' } } }]);
+});
+
+test('C27 files go with their own message, also when it interrupts, one after another', async (t) => {
+  const lone = new LoneSession(agentOf({ isVoice: true }), [{ text: 'A long story.' }, { text: 'A cat.' }, { text: 'A dog.' }]);
+  lone.start();
+  lone.client({ type: 'user_message', text: 'Tell me a story' });
+  await lone.settle();
+  lone.isHeard(1);
+  lone.client({ type: 'multimodal_message', text: 'What is this?', fileIds: ['cat'] });
+  lone.client({ type: 'multimodal_message', text: 'And this?', fileIds: ['dog'] });
+  t.same(lone.apiMessages('get_files'), [{ type: 'get_files', fileIds: ['cat'] }]);
+  const file = (fileId: string) => ({ fileId, name: `${fileId}.png`, mimeType: 'image/png', base64: 'AA==' });
+  lone.fromApi({ type: 'files', files: [file('cat')] });
+  lone.fromTts({ type: 'heard', speech: 1, epoch: 1, heardChars: 6, heardMs: 500, totalChars: 13 });
+  await lone.settle();
+  t.match(lone.llm.requests[1]?.messages.at(-1), { content: 'What is this?', files: [{ name: 'cat.png' }] });
+  lone.fromApi({ type: 'files', files: [file('dog')] });
+  await lone.settle();
+  t.match(lone.llm.requests[2]?.messages.at(-1), { content: 'And this?', files: [{ name: 'dog.png' }] });
+  t.match(lone.llm.requests[2]?.messages.at(-2), { content: /Files: cat\.png/ }, 'of older files the model gets the names');
+});
+
+test('what a client says while its agent is looked up is not lost', async (t) => {
+  const lone = new LoneSession(agentOf({}), [{ text: 'Hello Bo.' }], [], { isKnown: false });
+  lone.start({ dynamicVariables: { name: 'Bo' } });
+  lone.client({ type: 'user_message', text: 'Hello' });
+  await lone.settle();
+  t.same(lone.main, [], 'nobody knows the agent yet');
+  lone.fromApi({ type: 'agent', agentId: 'a', agent: lone.agent, version: 1 });
+  await lone.settle();
+  t.match(lone.event('agent_response'), { text: 'Hello Bo.' });
+});
+
+test('an interrupted reply does not ask the model again when its tool is cancelled', async (t) => {
+  const lone = await asked({ tools: [lookUp] }, [{ text: 'One moment.', calls: [call('look_up', '{}')] }, { text: 'Sure.' }]);
+  lone.client({ type: 'user_message', text: 'Never mind' });
+  await lone.settle();
+  t.equal(lone.llm.requests.length, 2);
+  t.match(lone.llm.requests[1]?.messages.at(-1), { content: 'Never mind' });
+});
+
+test('a bug behind the model’s stream ends this call alone: nothing is left unhandled', async (t) => {
+  const model = new ScriptedLlm([{ calls: [call('weather')] }]);
+  let asked = 0;
+  const llmFor = (): ScriptedLlm => {
+    asked += 1;
+    if (asked > 1) throw new Error('no such server');
+    return model;
+  };
+  const lone = new LoneSession(agentOf({ tools: [{ ...weather, expects_response: false }] }), [], [], { llmFor });
+  lone.start();
+  lone.client({ type: 'user_message', text: 'Hello' });
+  await lone.settle();
+  t.match(lone.main.at(-1), { type: 'session_failed', message: /no such server/ });
 });

@@ -12,6 +12,17 @@ export type AgentTools = { readonly tools: ReadonlyMap<string, SessionTool>; rea
 
 /** `languages`: those the agent speaks, its own included. What cannot be read is left out: it was refused when the agent was written. */
 export function toolsOf(agent: AgentConfig, languages: readonly string[]): AgentTools {
+  const known = cache.get(agent);
+  if (known !== undefined) return known;
+  const made = read(agent, languages);
+  cache.set(agent, made);
+  return made;
+}
+
+/** Reading a hundred tools takes milliseconds; an agent's configuration never changes, a changed one is another object. */
+const cache = new WeakMap<AgentConfig, AgentTools>();
+
+function read(agent: AgentConfig, languages: readonly string[]): AgentTools {
   const { tools: configured } = agent.conversation_config.agent.prompt;
   const systems = systemConfigs(agent);
   const transfers = transfersIn(systems.get('transfer_to_agent'));

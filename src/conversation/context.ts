@@ -1,5 +1,6 @@
 /** What the parts of one session share: ways out, limits, and how an event reaches the turn machine. Conversation thread. */
 import type { ToApi } from '../api/links.js';
+import type { LlmProvider } from '../llm/port.js';
 import type { ToStt, ToTts } from '../shared/links.js';
 import type { Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
@@ -51,12 +52,16 @@ export type SessionContext = {
   readonly profile: () => Profile;
   /** Dynamic variables that a tool's result set. */
   readonly setVariables: (values: Readonly<Record<string, string>>) => void;
+  /** Of the agent that has the call now. */
+  readonly llm: () => LlmProvider;
+  /** A bug of ours: this call ends, the others go on. */
+  readonly fail: (error: unknown) => void;
   readonly feed: (event: TurnEvent) => void;
   /** Number of the open or next turn of the caller. */
   readonly turn: () => number;
   readonly epoch: () => number;
   /** Whether the CUT of that speech may still be taken back. */
   readonly isUndoable: (speech: number) => boolean;
-  /** A reply after which something is to happen was heard to its end. */
-  readonly onHeard: (after: After) => void;
+  /** A reply after which something is to happen was heard to its end. Returns what is to be said first by whoever takes over. */
+  readonly onHeard: (after: After) => string | undefined;
 };

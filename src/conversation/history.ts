@@ -2,8 +2,9 @@
  * What was said, as it was truly heard, and what tools did: the one source of what the language model is told. Conversation thread.
  * An interrupted reply holds only the words the caller heard; a reply of which nothing was heard and that did nothing is not in it at all.
  */
-import type { ChatFile, ChatMessage } from '../llm/port.js';
+import type { ChatFile, ChatMessage, ToolCall } from '../llm/port.js';
 import type { Round } from './reply.js';
+import { argumentsOf } from './tools.js';
 
 export type Entry = {
   readonly role: 'user' | 'agent';
@@ -63,15 +64,14 @@ export class History {
     this.version += 1;
   }
 
-  /** Background for the next replies; of several with one id only the newest counts. Returns whether one was superseded. */
-  setContext(id: string | undefined, text: string): boolean {
+  /** Background for the next replies; of several with one id only the newest counts. */
+  setContext(id: string | undefined, text: string): void {
     const key = id ?? `unnamed ${++this.#unnamedContexts}`;
-    const isNewer = this.#contexts.delete(key);
+    this.#contexts.delete(key);
     this.#contexts.set(key, text);
     const oldest = this.#contexts.keys().next();
     if (this.#contexts.size > contextsMax && !oldest.done) this.#contexts.delete(oldest.value);
     this.version += 1;
-    return isNewer;
   }
 
   /**
@@ -81,12 +81,14 @@ export class History {
   messages(systemPrompt: string, userText: string, isMerged: boolean, files: readonly ChatFile[] = []): ChatMessage[] {
     const end = isMerged ? this.#continued() : this.#entries.length;
     const said = this.#entries.slice(0, end < 0 ? this.#entries.length : end);
+    // Files are large: the model gets the newest, and of older ones the names.
+    const withFiles = said.findLastIndex((entry) => entry.files.length > 0);
     const contexts = [...this.#contexts.values()];
     const background =
       contexts.length === 0 ? '' : `\n\nBackground, newest last:\n${contexts.map((text) => `- ${text}`).join('\n')}`;
     return [
       { role: 'system', content: systemPrompt + background },
-      ...said.flatMap(messagesOf),
+      ...said.flatMap((entry, index) => messagesOf(entry, index === withFiles && files.length === 0)),
       { role: 'user', content: userText, ...(files.length === 0 ? {} : { files }) },
     ];
   }
@@ -104,10 +106,12 @@ export class History {
   }
 }
 
-function messagesOf(entry: Entry): ChatMessage[] {
-  if (entry.role === 'user') {
-    return [{ role: 'user', content: entry.text, ...(entry.files.length === 0 ? {} : { files: entry.files }) }];
+function messagesOf(entry: Entry, withFiles: boolean): ChatMessage[] {
+  if (entry.role === 'user' && entry.files.length > 0) {
+    if (withFiles) return [{ role: 'user', content: entry.text, files: entry.files }];
+    return [{ role: 'user', content: `${entry.text}\n(Files: ${entry.files.map(({ name }) => name).join(', ')})` }];
   }
+  if (entry.role === 'user') return [{ role: 'user', content: entry.text }];
   const messages = entry.rounds.flatMap(roundMessages);
   return entry.text.trim() === '' ? messages : [...messages, { role: 'assistant', content: entry.text }];
 }
@@ -115,10 +119,15 @@ function messagesOf(entry: Entry): ChatMessage[] {
 /** One round as the model's protocol wants it: the calls, then an answer for each of them. */
 export function roundMessages({ text, calls, results }: Round): ChatMessage[] {
   return [
-    { role: 'assistant', content: text.trim(), toolCalls: calls },
+    { role: 'assistant', content: text.trim(), toolCalls: calls.map(readable) },
     ...calls.map((call): ChatMessage => {
       const result = results.find(({ toolCallId }) => toolCallId === call.id);
       return { role: 'tool', toolCallId: call.id, content: result?.result ?? 'No result.' };
     }),
   ];
+}
+
+/** Servers read the arguments of old calls too, and refuse what is no JSON. */
+function readable(call: ToolCall): ToolCall {
+  return argumentsOf(call.argumentsJson) === undefined ? { ...call, argumentsJson: '{}' } : call;
 }

@@ -58,13 +58,15 @@ export class Interruptions {
     const reply = this.#replies.get(action.speech);
     outlet.happened(turn(), { kind: 'cut', reason: action.reason, eventId: reply?.eventId ?? 0 }, decidedAtMs);
     if (reply === undefined) return;
+    this.#replies.announce(reply);
+    reply.isCut = true;
     if (!action.isUndoable) {
       reply.stop();
       this.#tools.cancel(reply);
     }
-    this.#replies.announce(reply);
-    reply.isCut = true;
-    if (isTextOnly) this.#replies.keepHeard(reply, reply.text.length);
+    if (!isTextOnly) return;
+    this.#replies.keepHeard(reply, reply.text.length);
+    this.#replies.drop(reply.speech);
   }
 
   heard(message: Extract<FromTts, { type: 'heard' }>): void {

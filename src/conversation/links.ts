@@ -60,7 +60,8 @@ export type FromConversation = Address &
     /** A CUT: like `control`, then nothing of an older epoch than `epoch` may follow. `decidedAtMs`: monotonic. */
     | {
         readonly type: 'interruption';
-        readonly event: ServerEvent;
+        /** Absent: the client does not want to be told. */
+        readonly event: ServerEvent | undefined;
         readonly flush: ServerEvent;
         readonly epoch: number;
         readonly decidedAtMs: number;

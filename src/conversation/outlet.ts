@@ -64,10 +64,11 @@ export class Outlet {
     this.#links.toMain({ type: 'control', event });
   }
 
-  /** `interruption` and the flush behind it, counted as one. Always sent: a client that is cut must drop what it has. */
+  /** A CUT: `interruption`, if the client wants it, and the flush behind it, counted as one. */
   interrupt(event: ServerEvent, flush: ServerEvent, epoch: number, decidedAtMs: number): void {
     this.controlCount += 1;
-    this.#links.toMain({ type: 'interruption', event, flush, epoch, decidedAtMs });
+    const wanted = isSent(event, this.#events) ? event : undefined;
+    this.#links.toMain({ type: 'interruption', event: wanted, flush, epoch, decidedAtMs });
   }
 
   warn(errorType: 'invalid_message' | 'value_error', message: string): void {

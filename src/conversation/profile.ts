@@ -1,6 +1,5 @@
 /** From an agent and what the client asked for at the start: the settings of one session, or why it is refused. Pure. */
 import type { CustomLlm } from '../llm/pool.js';
-import type { LlmProvider } from '../llm/port.js';
 import type { ErrorType } from '../shared/errors.js';
 import { type AgentConfig, enabledEvents, turnSettingsOf } from '../store/agents.js';
 import type { TurnSettings } from '../turn/settings.js';
@@ -11,7 +10,6 @@ import type { SessionTool, Transfer } from './tools.js';
 export type Profile = {
   readonly agentId: string;
   readonly agent: AgentConfig;
-  readonly llm: LlmProvider;
   readonly prompt: string;
   readonly firstMessage: string;
   readonly language: string;
@@ -64,7 +62,6 @@ export function resolveProfile(
   agent: AgentConfig,
   initiation: Initiation,
   system: Readonly<Record<string, string | number>>,
-  llm: LlmProvider,
 ): { readonly ok: true; readonly profile: Profile } | { readonly ok: false; readonly refusal: Refusal } {
   const { conversation_config: config, platform_settings: platform } = agent;
   const asked = initiation.overrides;
@@ -105,8 +102,7 @@ export function resolveProfile(
     ok: true,
     profile: {
       agentId: agent.agent_id,
-      agent,
-      llm,
+      agent: withMcpServers(agent, asked.mcpServerIds),
       prompt,
       firstMessage,
       language,
@@ -267,4 +263,12 @@ export function customLlmOf(agent: AgentConfig): CustomLlm | undefined {
 /** The order in a list does not matter. */
 function listed(names: readonly string[] | undefined): string | undefined {
   return names === undefined ? undefined : [...names].sort().join();
+}
+
+/** The agent as this call wants it. */
+function withMcpServers(agent: AgentConfig, ids: readonly string[] | undefined): AgentConfig {
+  if (ids === undefined) return agent;
+  const { conversation_config: config } = agent;
+  const prompt = { ...config.agent.prompt, mcp_server_ids: [...ids] };
+  return { ...agent, conversation_config: { ...config, agent: { ...config.agent, prompt } } };
 }

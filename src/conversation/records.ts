@@ -11,6 +11,8 @@ import type { SpokenTimes } from './times.js';
 
 /** Items of one conversation; later ones are not kept. */
 const itemsMax = 2000;
+/** Of them, pieces of background; the newest of one id takes the place of the one before. */
+const contextsMax = 200;
 /** Items that a later feedback can still change. */
 const itemsKept = 64;
 
@@ -31,6 +33,8 @@ export class Records {
   readonly #items = new Map<number, Record<string, unknown>>();
   #startedAtMs = 0;
   #count = 0;
+  #contextCount = 0;
+  readonly #contexts = new Map<string, number>();
   #isOpen = false;
   /** Which item a reply's event id belongs to, for feedback. */
   readonly #ofEvent = new Map<number, number>();
@@ -132,8 +136,13 @@ export class Records {
   }
 
   /** Background that the client gave; the public transcript shows it as a system tool call. */
-  context(text: string, contextId: string | undefined, isSuperseding: boolean): void {
-    this.#put(this.#next(), {
+  context(text: string, contextId: string | undefined): void {
+    const known = contextId === undefined ? undefined : this.#contexts.get(contextId);
+    if (known === undefined && this.#contextCount >= contextsMax) return;
+    const index = known ?? this.#next();
+    if (known === undefined) this.#contextCount += 1;
+    if (contextId !== undefined) this.#contexts.set(contextId, index);
+    this.#put(index, {
       role: 'user',
       message: null,
       tool_calls: [
@@ -145,7 +154,7 @@ export class Records {
           tool_has_been_called: true,
         },
       ],
-      contextual_update_info: { context_id: contextId ?? null, is_superseded: false, supersedes: isSuperseding },
+      contextual_update_info: { context_id: contextId ?? null, is_superseded: false },
     });
   }
 

@@ -2,7 +2,7 @@
  * The replies of one session, from the request to the model until the last word was heard: rounds of tools, what the client and the
  * synthesiser are told, and what is kept of it. A discarded reply never runs a tool. Conversation thread.
  */
-import type { ChatFile } from '../llm/port.js';
+import type { ChatFile, LlmUsage } from '../llm/port.js';
 import type { EngineError } from '../shared/errors.js';
 import type { Action, Agent, SpeechKind } from '../turn/state.js';
 import type { SessionContext } from './context.js';
@@ -25,6 +25,17 @@ export class Replies {
 
   get(speech: number): Reply | undefined {
     return this.#replies.get(speech);
+  }
+
+  /** The call is over: what was heard and done of the replies under way is kept. */
+  leave(): void {
+    const replies = [...this.#replies.values()];
+    for (const reply of replies) {
+      reply.isDropped = true;
+      reply.stop();
+      this.#tools.end(reply);
+      if (reply.isLive && !reply.isCut && (reply.hasTools || reply.heard !== '')) this.#keep(reply, reply.heard, true);
+    }
   }
 
   close(): void {
@@ -92,7 +103,7 @@ export class Replies {
   }
 
   #ask(reply: Reply, isSpeculative: boolean): void {
-    const { recorder, now, records, outlet } = this.#context;
+    const { recorder, now, records, outlet, llm } = this.#context;
     const profile = this.#context.profile();
     const mustAnswer = reply.rounds.length >= toolBounds.roundsMax;
     const request = {
@@ -107,16 +118,19 @@ export class Replies {
     };
     recorder.count('parley_llm_requests_total', `speculative="${isSpeculative}"`);
     records.cost.llmRequests += 1;
-    void reply.run(profile.llm, request, now, {
-      onText: (delta) => this.#text(reply, delta),
+    reply.isAsking = true;
+    const events = {
+      onText: (delta: string) => this.#text(reply, delta),
       onEnd: () => this.#roundEnded(reply),
-      onError: (error) => this.#failed(reply, error),
-      onUsage: (usage) => {
+      onError: (error: EngineError) => this.#failed(reply, error),
+      onUsage: (usage: LlmUsage) => {
         records.counted(usage);
         const model = this.#modelName();
         if (reply.isLive) outlet.send({ type: 'context_usage', model, contextTokens: usage.inputTokens, eventId: reply.eventId });
       },
-    });
+    };
+    // What these callbacks do is ours: what they throw is a bug, and ends this call alone.
+    reply.run(llm(), request, now, events).catch((error: unknown) => this.#context.fail(error));
   }
 
   // Progress --------------------------------------------------------------------------------------------------------------------------
@@ -125,7 +139,8 @@ export class Replies {
     const { clock, links, records } = this.#context;
     clock.of(reply.speech)?.mark('firstToken', reply.firstTokenAtMs);
     if (!this.#isText) {
-      links.toTts({ type: 'text', speech: reply.speech, delta });
+      links.toTts({ type: 'text', speech: reply.speech, delta: reply.owesSpace ? ` ${delta}` : delta });
+      reply.owesSpace = false;
       records.cost.ttsCharacters += delta.length;
     }
     if (reply.isLive && !reply.isCut) this.#tell(reply, delta);
@@ -134,7 +149,10 @@ export class Replies {
   /** The client and the machine learn of text of a live reply. */
   #tell(reply: Reply, delta: string): void {
     const { outlet, feed } = this.#context;
-    if (this.#isText && reply.text === delta) feed({ type: 'audio_started', speech: reply.speech });
+    if (this.#isText && !reply.isShown && reply.text.trim() !== '') {
+      reply.isShown = true;
+      feed({ type: 'audio_started', speech: reply.speech });
+    }
     this.#startPart(reply);
     outlet.send({ type: 'agent_chat_response_part', part: 'delta', text: delta, eventId: reply.eventId });
     feed({ type: 'agent_text', speech: reply.speech, text: delta });
@@ -148,10 +166,12 @@ export class Replies {
   }
 
   #roundEnded(reply: Reply): void {
+    reply.isAsking = false;
     if (reply.calls.length === 0) {
       this.#done(reply);
       return;
     }
+    reply.calls = this.#tools.named(reply.calls);
     reply.isWaiting = true;
     // Whatever was said so far is spoken while the tools run.
     if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
@@ -170,17 +190,11 @@ export class Replies {
       this.#context.feed({ type: 'tools', speech: reply.speech, areRunning: false });
       if (reply.isDropped || reply.isCut) {
         this.#keep(reply, reply.heard, true);
-        return;
+        // A draft that was made meanwhile does not know of it.
+        this.#context.feed({ type: 'context_changed' });
+      } else {
+        this.#goOn(reply);
       }
-      if (reply.after === undefined && !reply.isSkip) {
-        this.#ask(reply, false);
-        return;
-      }
-      if (reply.lastWords !== '') {
-        reply.text += reply.lastWords;
-        this.#text(reply, reply.lastWords);
-      }
-      this.#done(reply);
     });
   }
 
@@ -191,8 +205,8 @@ export class Replies {
   }
 
   #modelName(): string {
-    const { model, llm } = this.#context.profile();
-    return model === '' ? llm.name : model;
+    const { model } = this.#context.profile();
+    return model === '' ? this.#context.llm().name : model;
   }
 
   #finish(reply: Reply): void {
@@ -204,11 +218,13 @@ export class Replies {
       outlet.send({ type: 'agent_response_metadata', metadata, eventId: reply.eventId });
     }
     const { speech, isSkip, after } = reply;
-    feed({ type: 'reply_end', speech, isEmpty: reply.text.trim() === '', endsCall: after?.type === 'end_call', isSkip });
-    if (reply.text.trim() === '') {
-      this.#keep(reply, '', false);
+    const isEmpty = reply.text.trim() === '';
+    const firstMessage = isEmpty ? this.#after(after) : undefined;
+    if (isEmpty) this.#keep(reply, '', false);
+    feed({ type: 'reply_end', speech, isEmpty, endsCall: after?.type === 'end_call', isSkip });
+    if (isEmpty) {
       this.drop(speech);
-      this.#after(after);
+      if (firstMessage !== undefined) feed({ type: 'started', firstMessage });
     } else if (this.#isText) {
       this.drained(speech, undefined);
     }
@@ -230,7 +246,8 @@ export class Replies {
     recorder.count('parley_errors_total', `stage="llm",error_type="${error.kind}"`);
     links.log('llm.problem', { kind: error.kind, message: error.message });
     // A draft is not worth finishing: the machine asks anew.
-    const isHeard = reply.isLive && reply.text.trim() !== '';
+    reply.isAsking = false;
+    const isHeard = reply.isLive && reply.modelChars > 0;
     if (isHeard) {
       reply.text += brokenOff;
       this.#text(reply, brokenOff);
@@ -287,9 +304,11 @@ export class Replies {
       else this.breakOff(reply, heardChars);
       if (reply.isLive) outlet.send({ type: 'agent_response_complete', eventId: reply.eventId });
     }
+    // A handover comes first: a turn that is open already is answered by the new agent.
+    const firstMessage = heardChars === undefined ? this.#after(reply?.after) : undefined;
     feed({ type: 'drained', speech, isBroken: heardChars !== undefined });
     this.drop(speech);
-    if (heardChars === undefined) this.#after(reply?.after);
+    if (firstMessage !== undefined) feed({ type: 'started', firstMessage });
   }
 
   /** Synthesis made no sound of the speech. */
@@ -356,12 +375,24 @@ export class Replies {
   takeUp(reply: Reply): void {
     if (reply.isDone) this.#finish(reply);
     else if (reply.isWaiting) this.#runTools(reply);
-    else if (reply.calls.length === 0 && reply.hasTools && reply.textOf(reply.segments.length - 1) === '')
-      this.#ask(reply, false);
+    else if (!reply.isAsking && reply.hasTools) this.#goOn(reply);
   }
 
-  #after(after: After | undefined): void {
-    if (after !== undefined) this.#context.onHeard(after);
+  /** The tools of a round have ended: the model is asked with their results, unless one of them was the last word. */
+  #goOn(reply: Reply): void {
+    if (reply.after === undefined && !reply.isSkip) {
+      this.#ask(reply, false);
+      return;
+    }
+    if (reply.lastWords !== '') {
+      reply.text += reply.lastWords;
+      this.#text(reply, reply.lastWords);
+    }
+    this.#done(reply);
+  }
+
+  #after(after: After | undefined): string | undefined {
+    return after === undefined ? undefined : this.#context.onHeard(after);
   }
 
   get #isText(): boolean {

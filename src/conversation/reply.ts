@@ -56,6 +56,10 @@ export class Reply {
   isDone = false;
   /** Its tools wait for the commit, or run. */
   isWaiting = false;
+  /** The space between two rounds, which synthesis gets with the next text: both count characters alike. */
+  owesSpace = false;
+  /** A request for it is under way. */
+  isAsking = false;
   areToolsRunning = false;
   after: After | undefined;
   /** What of it was heard, once that is known. */
@@ -69,6 +73,8 @@ export class Reply {
   eventId = 0;
   /** It was cut and may be taken up again: until then nobody is told more of it. */
   isCut = false;
+  /** In text mode: the client has words of it. */
+  isShown = false;
   /** Not wanted any more. */
   isDropped = false;
   /** Position of its item in the transcript; undefined until it is live. */
@@ -78,6 +84,8 @@ export class Reply {
   usage: LlmUsage | undefined;
   /** How long the way to its first audio took; known when that has left. */
   times: SpokenTimes | undefined;
+  /** Text that is the model's own, fillers aside. */
+  modelChars = 0;
   askedAtMs = 0;
   firstTokenAtMs = 0;
   /** Last sign of progress, for fillers. */
@@ -133,16 +141,19 @@ export class Reply {
     this.isWaiting = false;
     this.areToolsRunning = false;
     // Words of two rounds must not run together where text is counted by characters.
-    if (this.text !== '' && !/\s$/.test(this.text)) this.text += ' ';
+    if (this.text !== '' && !/\s$/.test(this.text)) {
+      this.text += ' ';
+      this.owesSpace = true;
+    }
     this.segments.push({ start: this.text.length, isStarted: false, isAnnounced: false });
   }
 
   /** Runs one request to its end. Never rejects; after `stop` no callback comes. */
   async run(provider: LlmProvider, request: Omit<LlmRequest, 'signal'>, now: () => number, events: ReplyEvents): Promise<void> {
     if (this.askedAtMs === 0) this.askedAtMs = now();
-    const lengthBefore = this.text.length;
+    const charsBefore = this.modelChars;
     let failure = await this.#attempt(provider, request, now, events);
-    const isPassing = failure !== undefined && this.text.length === lengthBefore && passingKinds.has(failure.kind);
+    const isPassing = failure !== undefined && this.modelChars === charsBefore && passingKinds.has(failure.kind);
     if (isPassing) {
       const pauseMs = retryMinMs + Math.random() * (retryMaxMs - retryMinMs);
       // Stopped meanwhile: the pause rejects, and nobody waits for anything any more.
@@ -173,6 +184,7 @@ export class Reply {
         if (delta.type === 'text' && delta.text !== '') {
           if (this.firstTokenAtMs === 0) this.firstTokenAtMs = this.progressAtMs;
           this.text += delta.text;
+          this.modelChars += delta.text.length;
           events.onText(delta.text);
         } else if (delta.type === 'tool_call') {
           this.calls.push(delta.call);

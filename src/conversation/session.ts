@@ -29,10 +29,17 @@ import { ToolDesk } from './tool-desk.js';
 import { TurnClock, toMs } from './turn-clock.js';
 
 const farewellRoomMs = 300;
+/** After our close frame the socket takes at most this long to be gone, as far as the record waits for it. */
+const closeWaitMs = 1000;
 /** After its time is over a call may still say so. */
 const lastWordsMaxMs = 15_000;
+/** Messages that are kept while the agent is looked for. */
+const earlyMax = 64;
 /** Files of a typed turn are waited for this long. */
 const filesWaitMs = 5000;
+
+type TypedFiles = { readonly files: readonly ChatFile[]; readonly fileIds: readonly string[] };
+const noFiles: TypedFiles = { files: [], fileIds: [] };
 
 /** What the session needs of its thread. */
 export type SessionHost = {
@@ -69,6 +76,7 @@ export class Session {
   #agent: AgentConfig | undefined;
   /** An initiation that came while the agent was still being looked for. */
   #initiation: Initiation | undefined;
+  readonly #early: ClientEvent[] = [];
   #profile: Profile | undefined;
   #startedAtMs = 0;
   #state: TurnState = initialState;
@@ -77,16 +85,21 @@ export class Session {
   #isWorking = false;
   #hangUpAtMs = 0;
   #isOverTime = false;
-  #awaitedFiles: { readonly text: string; readonly fileIds: readonly string[]; readonly dueAtMs: number } | undefined;
-  #files: readonly ChatFile[] = [];
-  #fileIds: readonly string[] = [];
+  /** Typed turns whose files are not here yet; only the first is asked for. */
+  readonly #awaited: { readonly text: string; readonly fileIds: readonly string[]; dueAtMs: number }[] = [];
+  /** Files of the typed turns that are not committed yet, in their order; then those of the turn that was. */
+  readonly #typedFiles: TypedFiles[] = [];
+  #committedFiles: TypedFiles & { readonly speech: number } = { ...noFiles, speech: 0 };
   /** A deadline that `time` was fed for without moving it; those up to it are not fed again until an event comes. */
   #servedDeadlineMs = -1;
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
   #isClosed = false;
-  #leaving: { readonly code: number; readonly dueAtMs: number } | undefined;
-  #isLeft = false;
+  /** The conversation is over; only the word of what was heard may still come, until `dueAtMs`. */
+  #leaving:
+    | { readonly status: 'done' | 'failed'; readonly document: Readonly<Record<string, unknown>>; dueAtMs: number }
+    | undefined;
+  #isSocketClosed = false;
 
   constructor(address: Address, slot: Slot, facts: HandshakeFacts, links: SessionLinks, host: SessionHost) {
     this.#address = address;
@@ -116,6 +129,12 @@ export class Session {
         const profile = this.#started();
         this.#profile = { ...profile, variables: { ...profile.variables, ...values } };
       },
+      llm: () => host.llmFor(this.#started().agent),
+      fail: (error) =>
+        links.toMain({
+          type: 'session_failed',
+          message: error instanceof Error ? (error.stack ?? error.message) : String(error),
+        }),
       feed: (event) => this.#feed(event),
       turn: () => this.#state.turn,
       epoch: () => this.#state.epoch,
@@ -143,7 +162,7 @@ export class Session {
 
   /** The socket is closed, and nothing more is waited for. */
   get isGone(): boolean {
-    return this.#isLeft;
+    return this.#isSocketClosed && this.#isClosed;
   }
 
   // From the other threads ------------------------------------------------------------------------------------------------------------
@@ -156,7 +175,7 @@ export class Session {
         this.#start(noInitiation);
         return;
       case 'client_event':
-        this.#clientEvent(message.event);
+        if (this.#leaving === undefined) this.#clientEvent(message.event);
         return;
       case 'first_frame':
         this.#replies.firstFrame(message.speech, message.atMs);
@@ -255,7 +274,7 @@ export class Session {
   }
 
   fromApi(message: FromApi): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#leaving !== undefined) return;
     switch (message.type) {
       case 'agent':
         if (this.#agent === undefined) this.#agentFound(message.agent);
@@ -268,7 +287,7 @@ export class Session {
         this.#tools.outcome(message.toolCallId, message.outcome);
         return;
       case 'files':
-        this.#typeWithFiles(message.files);
+        this.#filesCame(message.files);
         return;
     }
   }
@@ -291,7 +310,7 @@ export class Session {
     this.#outlet.tick(now);
     this.#tools.tick(now);
     this.#replies.tick(now, this.#state.agent);
-    if (this.#awaitedFiles !== undefined && now >= this.#awaitedFiles.dueAtMs) this.#typeWithFiles([]);
+    if (now >= (this.#awaited[0]?.dueAtMs ?? Number.POSITIVE_INFINITY)) this.#filesCame([]);
     const overMs = now - this.#startedAtMs - this.#profile.maxDurationMs;
     if (overMs >= 0) this.#overTime(overMs);
     if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) this.#hangUp();
@@ -330,6 +349,7 @@ export class Session {
     }
     this.#agent = agent;
     if (this.#initiation !== undefined) this.#start(this.#initiation);
+    for (const event of this.#early.splice(0)) this.#clientEvent(event);
   }
 
   #tickBefore(now: number): void {
@@ -344,10 +364,10 @@ export class Session {
   #start(initiation: Initiation): void {
     if (this.#profile !== undefined || this.#isClosed) return;
     if (this.#agent === undefined) {
-      this.#initiation ??= initiation;
+      if (initiation !== noInitiation || this.#initiation === undefined) this.#initiation = initiation;
       return;
     }
-    const resolved = resolveProfile(this.#agent, initiation, this.#systemVariables(this.#agent), this.#host.llmFor(this.#agent));
+    const resolved = resolveProfile(this.#agent, initiation, this.#systemVariables(this.#agent));
     const { asr, tts, conversation } = this.#agent.conversation_config;
     const { user_input_audio_format: inputFormat } = asr;
     const { agent_output_audio_format: outputFormat } = tts;
@@ -383,8 +403,8 @@ export class Session {
     this.#configure(profile);
     this.#outlet.control(metadata);
     if (!isTextOnly) this.#outlet.send({ type: 'asr_initiation_metadata' });
-    const { agents, llmFor } = this.#host;
-    this.#system.begin({ agents, llmFor, initiation, variablesOf: (agent) => this.#systemVariables(agent) });
+    const { agents } = this.#host;
+    this.#system.begin({ agents, initiation, variablesOf: (agent) => this.#systemVariables(agent) });
     this.#record(profile, initiation);
     if (profile.mcpServerIds.length > 0)
       this.#links.toApi({ type: 'open_mcp', agent: profile.agent, variables: profile.variables });
@@ -438,8 +458,15 @@ export class Session {
 
   /** Another agent, or another language, from now on. */
   #changeProfile(profile: Profile): void {
+    const before = this.#profile;
     this.#profile = profile;
     this.#configure(profile);
+    // What was made for the agent before, or in another language, is not said.
+    this.#feed({ type: 'context_changed' });
+    if (before?.agent === profile.agent) return;
+    this.#tools.forgetMcp();
+    if (profile.mcpServerIds.length > 0 || (before?.mcpServerIds.length ?? 0) > 0)
+      this.#links.toApi({ type: 'open_mcp', agent: profile.agent, variables: profile.variables });
   }
 
   #started(): Profile {
@@ -451,6 +478,10 @@ export class Session {
 
   #clientEvent(event: ClientEvent): void {
     if (event.type === 'enclave_setup_config') return;
+    if (this.#agent === undefined && event.type !== 'initiation') {
+      if (this.#early.length < earlyMax) this.#early.push(event);
+      return;
+    }
     if (event.type === 'initiation') {
       if (this.#profile === undefined) this.#start(event.initiation);
       else this.#outlet.warn('invalid_message', 'The conversation has already begun; this initiation is ignored.');
@@ -463,7 +494,7 @@ export class Session {
         this.#outlet.pong(event.eventId);
         return;
       case 'user_message':
-        if (event.text !== undefined && event.text.trim() !== '') this.#feed({ type: 'typed', text: event.text });
+        if (event.text !== undefined && event.text.trim() !== '') this.#type(event.text, noFiles);
         return;
       case 'multimodal_message':
         this.#multimodal(event.text?.trim() ?? '', event.fileIds);
@@ -472,7 +503,8 @@ export class Session {
         this.#feed({ type: 'activity' });
         return;
       case 'contextual_update':
-        this.#records.context(event.text, event.contextId, this.#history.setContext(event.contextId, event.text));
+        this.#history.setContext(event.contextId, event.text);
+        this.#records.context(event.text, event.contextId);
         this.#feed({ type: 'context_changed' });
         return;
       case 'client_tool_result':
@@ -491,33 +523,42 @@ export class Session {
     }
   }
 
-  #multimodal(text: string, fileIds: readonly string[]): void {
-    if (fileIds.length === 0) {
-      if (text !== '') this.#feed({ type: 'typed', text });
-      return;
-    }
-    this.#awaitedFiles = { text, fileIds, dueAtMs: this.#now() + filesWaitMs };
-    this.#links.toApi({ type: 'get_files', fileIds });
+  #type(text: string, files: TypedFiles): void {
+    this.#typedFiles.push(files);
+    this.#feed({ type: 'typed', text });
   }
 
-  #typeWithFiles(files: readonly (ChatFile & { readonly fileId: string })[]): void {
-    const awaited = this.#awaitedFiles;
+  #multimodal(text: string, fileIds: readonly string[]): void {
+    if (fileIds.length === 0) {
+      if (text !== '') this.#type(text, noFiles);
+      return;
+    }
+    this.#awaited.push({ text, fileIds, dueAtMs: Number.POSITIVE_INFINITY });
+    if (this.#awaited.length === 1) this.#askForFiles();
+  }
+
+  #askForFiles(): void {
+    const first = this.#awaited[0];
+    if (first === undefined) return;
+    first.dueAtMs = this.#now() + filesWaitMs;
+    this.#links.toApi({ type: 'get_files', fileIds: first.fileIds });
+  }
+
+  #filesCame(files: readonly (ChatFile & { readonly fileId: string })[]): void {
+    const awaited = this.#awaited.shift();
     if (awaited === undefined) return;
-    this.#awaitedFiles = undefined;
     const found = awaited.fileIds.flatMap((fileId) => files.find((file) => file.fileId === fileId) ?? []);
     if (found.length < awaited.fileIds.length)
       this.#outlet.warn('value_error', 'A file of the message is not there; it is answered without it.');
-    this.#files = found.map(({ name, mimeType, base64 }) => ({ name, mimeType, base64 }));
-    this.#fileIds = awaited.fileIds;
-    this.#feed({ type: 'typed', text: awaited.text === '' ? '(sent a file)' : awaited.text });
-    this.#files = [];
-    this.#fileIds = [];
+    const kept = found.map(({ name, mimeType, base64 }) => ({ name, mimeType, base64 }));
+    this.#type(awaited.text === '' ? '(sent a file)' : awaited.text, { files: kept, fileIds: awaited.fileIds });
+    this.#askForFiles();
   }
 
   // The machine -----------------------------------------------------------------------------------------------------------------------
 
   #feed(event: TurnEvent): void {
-    if (this.#isClosed || this.#profile === undefined) return;
+    if (this.#isClosed || this.#leaving !== undefined || this.#profile === undefined) return;
     this.#events.push(event);
     this.#work();
   }
@@ -536,7 +577,7 @@ export class Session {
           continue;
         }
         const event = this.#events.shift();
-        if (event === undefined || this.#isClosed) return;
+        if (event === undefined || this.#isClosed || this.#leaving !== undefined) return;
         const { turn, idlePhrases, apology } = this.#profile;
         const result = step(this.#state, event, this.#inputMs(), turn, { idle: idlePhrases, apology });
         this.#state = result.state;
@@ -551,7 +592,7 @@ export class Session {
   #do(action: Action): void {
     switch (action.type) {
       case 'generate':
-        this.#replies.generate(action, this.#files);
+        this.#replies.generate(action, this.#committedFiles.speech === action.speech ? this.#committedFiles.files : []);
         return;
       case 'discard':
         this.#replies.discard(action.speech);
@@ -602,13 +643,15 @@ export class Session {
 
   #commit(action: Extract<Action, { type: 'commit' }>): void {
     this.#clock.committed(action.t0Ms, action.delayMs);
+    const { files, fileIds } = action.isTyped ? (this.#typedFiles.shift() ?? noFiles) : noFiles;
+    this.#committedFiles = { files, fileIds, speech: action.speech };
     const eventId = this.#outlet.turnEventId();
     if (!action.isTyped && action.text !== '') this.#outlet.send({ type: 'user_transcript', text: action.text, eventId });
     if (!action.isAdopted && action.speech > 0) this.#clock.bind(action.speech);
     const sttMs = this.#clock.open.spoken().finalMs;
     this.#closeTurn(action.turn);
     if (action.isMerged) this.#history.replaceUser(action.mergedText);
-    else this.#history.addUser(action.mergedText, action.isTyped ? this.#files : []);
+    else this.#history.addUser(action.mergedText, files);
     if (action.text !== '') {
       const medium = action.isTyped ? 'text' : 'audio';
       this.#records.user({
@@ -618,7 +661,7 @@ export class Session {
         eventId,
         isBackchannel: false,
         sttMs,
-        files: action.isTyped ? this.#fileIds : [],
+        files: fileIds,
       });
     }
     this.#outlet.happened(action.turn, { kind: 'commit', isTyped: action.isTyped, isAdopted: action.isAdopted });
@@ -662,8 +705,8 @@ export class Session {
 
   // The end ---------------------------------------------------------------------------------------------------------------------------
 
-  #after(after: After): void {
-    if (after.type === 'transfer') this.#system.transfer(after);
+  #after(after: After): string | undefined {
+    return after.type === 'transfer' ? this.#system.transfer(after) : undefined;
   }
 
   #endCall(reason: Extract<Action, { type: 'end_call' }>['reason']): void {
@@ -711,7 +754,12 @@ export class Session {
     }
     const event = { toolName: 'end_call', toolType: 'system', isError: false, isCalled: true } as const;
     const toolCallId = this.#system.endCallId ?? `call_${randomUUID()}`;
-    this.#outlet.send({ type: 'agent_tool_response', ...event, toolCallId, eventId: this.#outlet.lastEventId });
+    this.#outlet.send({
+      type: 'agent_tool_response',
+      ...event,
+      toolCallId,
+      eventId: this.#system.endEventId ?? this.#outlet.lastEventId,
+    });
     this.#end(1000, 'The agent ended the call.', 'done', 'end_call tool was called.');
   }
 
@@ -721,28 +769,35 @@ export class Session {
   }
 
   #end(code: number, reason: string, status: 'done' | 'failed' = 'done', recorded: string = reason): void {
-    if (this.#isClosed) return;
+    if (this.#isClosed || this.#leaving !== undefined) return;
     this.#links.toMain({ type: 'end', code, reason });
     this.#links.log('session.ended', { code, reason });
-    this.#records.end(status, {
-      termination_reason: recorded,
-      ...(status === 'failed' ? { error: { code, reason } } : {}),
-    });
-    this.close();
+    const document = { termination_reason: recorded, ...(status === 'failed' ? { error: { code, reason } } : {}) };
+    this.#finish(status, document);
   }
 
-  /** The client is gone. What it heard of the reply on the floor is known to the pacer, and waited for. */
+  /** The socket is closed, by whichever side. */
   #leave(code: number): void {
-    const { agent } = this.#state;
-    const isHeard = agent.phase === 'speaking' || agent.phase === 'held';
-    this.#leaving = { code, dueAtMs: this.#now() + this.#host.limits.heardWaitMs };
-    if (this.#isClosed || this.#isText || !isHeard || this.#interruptions.isHeardPending) this.#left();
+    this.#isSocketClosed = true;
+    if (this.#leaving === undefined) this.#finish('done', { termination_reason: `Client disconnected: ${code}` });
+    else this.#leaving.dueAtMs = Math.min(this.#leaving.dueAtMs, this.#now() + this.#host.limits.heardWaitMs);
+  }
+
+  /** Nothing more happens, but what was heard of the reply on the floor is known to the pacer, and waited for. */
+  #finish(status: 'done' | 'failed', document: Readonly<Record<string, unknown>>): void {
+    if (this.#isClosed) return;
+    const { phase } = this.#state.agent;
+    const isHeard = phase === 'speaking' || phase === 'held';
+    const waitMs = this.#isSocketClosed ? this.#host.limits.heardWaitMs : closeWaitMs;
+    this.#leaving = { status, document, dueAtMs: this.#now() + waitMs };
+    if (this.#profile === undefined || this.#isText || (!isHeard && !this.#interruptions.isHeardPending)) this.#left();
   }
 
   #left(): void {
-    if (this.#isLeft) return;
-    this.#isLeft = true;
-    this.#records.end('done', { termination_reason: `Client disconnected: ${this.#leaving?.code ?? 1006}` });
+    if (this.#isClosed || this.#leaving === undefined) return;
+    const { status, document } = this.#leaving;
+    this.#replies.leave();
+    this.#records.end(status, document);
     this.close();
   }
 

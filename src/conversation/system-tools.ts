@@ -1,5 +1,5 @@
 /** The tools that are the engine itself: hang up, wait, change the language, hand over to another agent. Conversation thread. */
-import type { LlmProvider, ToolCall } from '../llm/port.js';
+import type { ToolCall } from '../llm/port.js';
 import type { AgentConfig } from '../store/agents.js';
 import type { Initiation } from '../wire/events.js';
 import type { SessionContext } from './context.js';
@@ -13,7 +13,6 @@ type Begun = {
   readonly agents: ReadonlyMap<string, AgentConfig>;
   readonly initiation: Initiation;
   readonly variablesOf: (agent: AgentConfig) => Readonly<Record<string, string | number>>;
-  readonly llmFor: (agent: AgentConfig) => LlmProvider;
 };
 
 const done = (result: string): SystemOutcome => ({ result, isError: false });
@@ -27,6 +26,7 @@ export class SystemTools {
   readonly #found = new Map<string, AgentConfig>();
   /** Of the call that ends the conversation. */
   endCallId: string | undefined;
+  endEventId: number | undefined;
 
   constructor(context: SessionContext, change: (profile: Profile) => void) {
     this.#context = context;
@@ -50,6 +50,7 @@ export class SystemTools {
     switch (name) {
       case 'end_call':
         this.endCallId = call.id;
+        this.endEventId = reply.eventId;
         reply.after = { type: 'end_call' };
         return done('The call ends when this was heard.');
       case 'skip_turn':
@@ -62,24 +63,23 @@ export class SystemTools {
     }
   };
 
-  /** The words before it were heard: the other agent takes over. */
-  transfer(after: Extract<After, { type: 'transfer' }>): void {
+  /** The words before it were heard: the other agent takes over. Returns its first message, or an apology when there is none to take over. */
+  transfer(after: Extract<After, { type: 'transfer' }>): string {
     const agent = this.#agent(after.agentId);
     const profile = this.#context.profile();
-    const resolved = agent === undefined ? undefined : this.#resolve(agent);
+    const resolved = agent === undefined ? undefined : this.#resolve(agent, profile);
     if (resolved?.ok !== true) {
       this.#context.links.log('transfer.failed', { agent_id: after.agentId });
-      this.#context.feed({ type: 'started', firstMessage: profile.apology });
-      return;
+      return profile.apology;
     }
     // Formats, events and limits belong to the connection and stay.
     const { inputFormat, outputFormat, isTextOnly, events, maxDurationMs, isRecorded, userId } = profile;
-    const next = { ...resolved.profile, inputFormat, outputFormat, isTextOnly, events, maxDurationMs, isRecorded, userId };
+    const turn = { ...resolved.profile.turn, isInterruptible: profile.turn.isInterruptible };
+    const kept = { inputFormat, outputFormat, isTextOnly, events, maxDurationMs, isRecorded, userId, turn };
+    const next = { ...resolved.profile, ...kept };
     this.#context.links.log('transfer.done', { agent_id: after.agentId });
     this.#change(next);
-    if (next.mcpServerIds.length > 0)
-      this.#context.links.toApi({ type: 'open_mcp', agent: next.agent, variables: next.variables });
-    this.#context.feed({ type: 'started', firstMessage: after.saysFirst ? next.firstMessage : '' });
+    return after.saysFirst ? next.firstMessage : '';
   }
 
   #language(wanted: unknown): SystemOutcome {
@@ -104,10 +104,11 @@ export class SystemTools {
     return this.#begun?.agents.get(agentId) ?? this.#found.get(agentId);
   }
 
-  #resolve(agent: AgentConfig): ReturnType<typeof resolveProfile> | undefined {
+  #resolve(agent: AgentConfig, profile: Profile): ReturnType<typeof resolveProfile> | undefined {
     if (this.#begun === undefined) return undefined;
-    const { initiation, variablesOf, llmFor } = this.#begun;
-    // Overrides were for the agent that was called.
-    return resolveProfile(agent, { ...initiation, overrides: {} }, variablesOf(agent), llmFor(agent));
+    const { initiation, variablesOf } = this.#begun;
+    // Overrides and the body for a server were for the agent that was called; what tools have found out is for all.
+    const dynamicVariables = { ...initiation.dynamicVariables, ...profile.variables };
+    return resolveProfile(agent, { overrides: {}, dynamicVariables }, variablesOf(agent));
   }
 }

@@ -2,6 +2,7 @@
  * Runs the tools of one session: asks the client, the API thread or the session itself, and gives a whole round of results back at once.
  * A call always ends: with its result, by its time-out, or because the session does. Conversation thread.
  */
+import { randomUUID } from 'node:crypto';
 import type { McpServerState, McpToolSpec } from '../api/links.js';
 import type { ToolCall, ToolSpec } from '../llm/port.js';
 import { EngineError } from '../shared/errors.js';
@@ -41,6 +42,7 @@ export class ToolDesk {
   readonly #context: SessionContext;
   readonly #system: RunSystemTool;
   readonly #running = new Map<string, Running>();
+  readonly #usedIds = new Set<string>();
   #mcp = new Map<string, SessionTool>();
 
   constructor(context: SessionContext, system: RunSystemTool) {
@@ -62,6 +64,15 @@ export class ToolDesk {
 
   get isRunning(): boolean {
     return this.#running.size > 0;
+  }
+
+  /** Calls of a round under ids that no other of this conversation has: models and servers repeat theirs. */
+  named(calls: readonly ToolCall[]): ToolCall[] {
+    return calls.map((call) => {
+      const id = call.id === '' || this.#usedIds.has(call.id) ? `call_${randomUUID()}` : call.id;
+      this.#usedIds.add(id);
+      return { ...call, id };
+    });
   }
 
   /** Starts every call of a round; `onDone` gets the results in the order of the calls, perhaps before this returns. */
@@ -89,7 +100,9 @@ export class ToolDesk {
     const running = this.#running.get(toolCallId);
     if (running?.isAwaitingApproval !== true) return;
     running.isAwaitingApproval = false;
-    if (isApproved) this.#dispatch(running);
+    const { isCut, isDropped } = running.batch.reply;
+    if (isCut || isDropped) this.#settle(running, 'Cancelled, because the user interrupted.', true, false);
+    else if (isApproved) this.#dispatch(running);
     else this.#settle(running, 'The user did not approve this call.', true, false);
   }
 
@@ -103,6 +116,20 @@ export class ToolDesk {
         this.#settle(running, 'Cancelled, because the user interrupted.', true, !running.isAwaitingApproval);
       }
     }
+  }
+
+  /** The call is over: what runs is stopped as far as it can be, and noted. */
+  end(reply: Reply): void {
+    for (const running of [...this.#running.values()]) {
+      if (running.batch.reply !== reply) continue;
+      if (running.tool.type !== 'client') this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });
+      this.#settle(running, 'The call ended before there was a result.', true, !running.isAwaitingApproval);
+    }
+  }
+
+  /** Another agent has other servers. */
+  forgetMcp(): void {
+    this.#mcp.clear();
   }
 
   tick(atMs: number): void {

@@ -14,6 +14,8 @@ export type CustomLlm = {
 
 /** Connections to more servers than this are not kept: the one unused longest is closed. */
 const customMax = 32;
+/** Longer than any answer may take. */
+const lastAnswerMs = 90_000;
 
 export class LlmPool {
   readonly main: LlmProvider;
@@ -36,7 +38,8 @@ export class LlmPool {
     const oldest = this.#custom.entries().next();
     if (this.#custom.size > customMax && !oldest.done) {
       this.#custom.delete(oldest.value[0]);
-      void oldest.value[1].close();
+      // Answers under way come to their end first.
+      setTimeout(() => void oldest.value[1].close(), lastAnswerMs).unref();
     }
     return provider;
   }

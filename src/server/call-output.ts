@@ -94,6 +94,7 @@ export class CallOutput {
 
   /** Sends one event, or keeps it while the quiet after the metadata lasts. Frames that waited for it follow. */
   control(event: ServerEvent): void {
+    if (event.type === 'flush_audio' && !this.#sendsAudio) return;
     if (this.#isQuiet) {
       this.#outbox.push(event);
       return;
@@ -101,6 +102,12 @@ export class CallOutput {
     this.#sendControl(event);
     if (event.type === 'metadata') this.#beQuiet();
     else this.drain();
+  }
+
+  /** One of conversation's that the client does not want to be told of. */
+  skip(): void {
+    this.#controlSeen += 1;
+    this.drain();
   }
 
   /** An event that main makes itself (a fault of the client's): it is not one of conversation's, so frames do not count it. */

@@ -172,7 +172,8 @@ export class Call {
     const sentPosition = output.sentPosition;
     const lastFrameAtMs = output.lastFrameAtMs;
     connection.cork(() => {
-      output.control(message.event);
+      if (message.event === undefined) output.skip();
+      else output.control(message.event);
       output.control(message.flush);
     });
     const atMs = this.#now();

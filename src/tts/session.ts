@@ -113,6 +113,7 @@ export class TtsSession {
   /** What is said from now on is said in another voice. */
   setVoice(voice: TtsVoice): void {
     this.#voice = voice;
+    for (const speech of this.#speeches.values()) speech.setVoice(voice);
   }
 
   /** The call is over, and main sends nothing of it any more. Conversation learns what was heard of the speech on the floor. */

@@ -44,7 +44,7 @@ export class Speech {
 
   #number: number;
   readonly #provider: TtsProvider;
-  readonly #voice: TtsVoice;
+  #voice: TtsVoice;
   readonly #rateHz: Hz;
   readonly #events: SpeechEvents;
   readonly #now: () => number;
@@ -97,6 +97,14 @@ export class Speech {
   /** When the segmenter wants to be asked again although no text came, monotonic ms. */
   get wakeAtMs(): number | undefined {
     return this.#isTextOver ? undefined : this.#segmenter.nextDeadlineMs();
+  }
+
+  /** Only what nothing was synthesised of is said in another voice. */
+  setVoice(voice: TtsVoice): void {
+    if (this.#pieces > 0 || this.#isStopped || this.#isFinished) return;
+    this.#voice = voice;
+    this.#stream?.abort();
+    this.#stream = this.#open();
   }
 
   addText(delta: string): void {

@@ -40,7 +40,8 @@ export function nextDeadlineMs(
 function apply(work: Work, event: TurnEvent): void {
   switch (event.type) {
     case 'started':
-      // After a handover the caller may be speaking already.
+      // After a handover the caller may be speaking already, or be answered.
+      if (work.state.agent.phase !== 'idle') return;
       if (event.firstMessage === '' || work.state.open !== undefined) becomeIdle(work);
       else say(work, 'first', event.firstMessage);
       return;

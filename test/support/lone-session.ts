@@ -7,14 +7,19 @@ import type { SessionLinks } from '../../src/conversation/context.js';
 import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
 import { Session } from '../../src/conversation/session.js';
 import type { LlmDelta, LlmProvider, LlmRequest, ToolCall } from '../../src/llm/port.js';
-import type { ToStt, ToTts } from '../../src/shared/links.js';
+import type { FromTts, ToStt, ToTts } from '../../src/shared/links.js';
 import { Cell, claim, createBlock, Slot } from '../../src/shared/slots.js';
 import { type AgentConfig, parseAgent } from '../../src/store/agents.js';
 import { Recorder } from '../../src/telemetry/recorder.js';
 import type { ClientEvent, Initiation, ServerEvent } from '../../src/wire/events.js';
 
 /** What the model answers to one request, all at once. */
-export type Answer = { readonly text?: string; readonly calls?: readonly Pick<ToolCall, 'name' | 'argumentsJson'>[] };
+export type Answer = {
+  readonly text?: string;
+  readonly calls?: readonly (Pick<ToolCall, 'name' | 'argumentsJson'> & { readonly id?: string })[];
+  /** Nothing of it comes before this. */
+  readonly after?: Promise<void>;
+};
 
 export class ScriptedLlm implements LlmProvider {
   readonly name = 'scripted';
@@ -32,11 +37,12 @@ export class ScriptedLlm implements LlmProvider {
 
   async *stream(request: LlmRequest): AsyncGenerator<LlmDelta> {
     this.requests.push(request);
-    const { text = '', calls = [] } = this.#answers.shift() ?? { text: 'Nothing is left of the script.' };
+    const { text = '', calls = [], after } = this.#answers.shift() ?? { text: 'Nothing is left of the script.' };
+    await after;
     if (text !== '') yield { type: 'text', text };
     for (const call of calls) {
       this.#callCount += 1;
-      yield { type: 'tool_call', call: { ...call, id: `call_${this.#callCount}` } };
+      yield { type: 'tool_call', call: { id: `call_${this.#callCount}`, ...call } };
     }
     yield { type: 'end', finish: calls.length > 0 ? 'tool_calls' : 'stop' };
   }
@@ -57,10 +63,18 @@ export class LoneSession {
   nowMs = 1000;
   readonly #address: { readonly slot: number; readonly generation: number };
 
-  /** `config`: of the agent, without its id; every event is enabled. */
-  constructor(config: Readonly<Record<string, unknown>>, answers: readonly Answer[], others: readonly AgentConfig[] = []) {
+  readonly agent: AgentConfig;
+
+  /** `config`: of the agent, without its id. `isKnown`: the thread has the agent; else the API thread is asked for it. */
+  constructor(
+    config: Readonly<Record<string, unknown>>,
+    answers: readonly Answer[],
+    others: readonly AgentConfig[] = [],
+    { isKnown = true, llmFor }: { readonly isKnown?: boolean; readonly llmFor?: (agent: AgentConfig) => LlmProvider } = {},
+  ) {
     this.llm = new ScriptedLlm(answers);
     const agent = parseAgent({ agent_id: 'a', ...config }, 'test');
+    this.agent = agent;
     const block = createBlock(1);
     this.slot = new Slot(block, 0);
     this.#address = { slot: 0, generation: claim(this.slot) };
@@ -83,9 +97,9 @@ export class LoneSession {
       agentCalls: 1,
     };
     this.session = new Session(this.#address, this.slot, facts, links, {
-      agents: new Map([agent, ...others].map((item) => [item.agent_id, item])),
+      agents: new Map([...(isKnown ? [agent] : []), ...others].map((item) => [item.agent_id, item])),
       versionOf: () => 0,
-      llmFor: () => this.llm,
+      llmFor: llmFor ?? (() => this.llm),
       providers: { stt: 'scripted', llm: 'scripted', tts: 'scripted' },
       limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, agentWaitMs: 1000 },
       recorder: new Recorder(),
@@ -145,6 +159,50 @@ export class LoneSession {
     this.session.fromStt({ ...address, ...transcript, ...instants });
   }
 
+  /** The first frame of a speech was sent: from now on the caller hears it. */
+  isHeard(speech: number): void {
+    this.session.fromMain({ ...this.#address, type: 'first_frame', speech, atMs: this.nowMs });
+  }
+
+  /** Strong speech over the agent: a HOLD, and a CUT on sound alone. */
+  speaksOver(hold: number): void {
+    const address = this.#address;
+    const startSample = this.sample;
+    const start = { type: 'speech_start', startSample, atSample: startSample, hold, decidedAtMs: this.nowMs } as const;
+    this.slot.store(Cell.holdsRaised, hold);
+    this.session.fromVad({ ...address, ...start });
+    for (let speechMs = 32; speechMs <= 352; speechMs += 32) {
+      this.pass(32);
+      const evidence = { speechMs, continuousMs: speechMs, meanProbability: 0.95, levelOverFloorDb: 20, hold: 0 };
+      this.session.fromVad({ ...address, type: 'speech_hop', atSample: this.sample, startSample, ...evidence });
+    }
+  }
+
+  /** The pause after it, and its final transcript. */
+  fallsSilent(text: string, turn: number): void {
+    const address = this.#address;
+    const lastSpeechSample = this.sample;
+    this.pass(128);
+    const atSample = this.sample;
+    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 352 } as const;
+    this.session.fromVad({ ...address, ...end });
+    const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
+    this.session.fromStt({ ...address, ...transcript, askedAtMs: this.nowMs, answeredAtMs: this.nowMs });
+  }
+
+  fromTts(message: Sent<FromTts>): void {
+    this.session.fromTts({ ...this.#address, ...message } as FromTts);
+  }
+
+  close(code = 1000): void {
+    this.session.fromMain({ ...this.#address, type: 'close', code, reason: '' });
+  }
+
+  /** Everything synthesis was given of one speech. */
+  spoken(speech: number): string {
+    return this.tts.flatMap((message) => (message.type === 'text' && message.speech === speech ? [message.delta] : [])).join('');
+  }
+
   /** The scripted model streams through promises: they get the time they need. */
   async settle(): Promise<void> {
     for (let turn = 0; turn < 50; turn++) await Promise.resolve();
@@ -154,7 +212,7 @@ export class LoneSession {
   get events(): readonly ServerEvent[] {
     return this.main.flatMap((message) => {
       if (message.type === 'control') return [message.event];
-      return message.type === 'interruption' ? [message.event] : [];
+      return message.type === 'interruption' && message.event !== undefined ? [message.event] : [];
     });
   }
 
