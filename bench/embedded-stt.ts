@@ -1,12 +1,12 @@
 /**
  * How well the embedded recogniser hears: right words for speech in the demo agent's grammar, rejection for everything else, and the time it
  * takes. Run as `node dist/bench/embedded-stt.js [folder]`; the folder holds `manifest.json` and recordings (default: ../shared/audio). `--verbose`
- * lists what was misheard; `--json` is accepted for `main.ts` and not used.
+ * lists what was misheard; `--json FILE` keeps the counts.
  *
  * Each recording goes through the pool as a caller's turn would, between stretches of silence or of faint noise. Without recordings only
  * sentences of the embedded voice are heard. Not measured: the speech gate, the network, microphones.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
@@ -152,6 +152,7 @@ const startedAt = performance.now();
 await transcriber.warm(settings);
 console.log(`ready after ${(performance.now() - startedAt).toFixed(0)} ms, thread and model\n`);
 
+const report: { name: string; realTimeFactor: number; sets: ({ set: string } & Score)[] }[] = [];
 for (const surrounding of surroundings) {
   const scores = new Map<string, Score>();
   let busyMs = 0;
@@ -184,6 +185,12 @@ for (const surrounding of surroundings) {
       `  ${name.padEnd(32)} ${String(count).padStart(4)} clips  ${right} right  ${rejected} rejected  ${wrong} misheard`,
     );
   }
+  report.push({
+    name: surrounding.name,
+    realTimeFactor: busyMs / audioMs,
+    sets: [...scores].map(([set, score]) => ({ set, ...score })),
+  });
   console.log('');
 }
+if (options.json !== undefined) writeFileSync(options.json, JSON.stringify({ surroundings: report }, null, 2));
 await transcriber.close();

@@ -2,7 +2,9 @@
  * How fast the embedded voice speaks: synthesis alone on this thread, then the first piece of a reply through the pool, alone and while
  * seven other replies are being spoken. Not measured: resampling to the caller's rate, pacing, the socket.
  */
+import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { parseArgs } from 'node:util';
 import { hz } from '../src/shared/units.js';
 import { fliteVoices, loadFlite } from '../src/tts/embedded/flite.js';
 import { EmbeddedTts } from '../src/tts/embedded/provider.js';
@@ -20,6 +22,14 @@ const quantile = (values: readonly number[], ratio: number): number =>
   [...values].sort((one, other) => one - other)[Math.min(values.length - 1, Math.floor(values.length * ratio))] ?? 0;
 const row = (name: string, values: readonly number[]): string =>
   `${name.padEnd(44)} p50 ${quantile(values, 0.5).toFixed(1)} ms, p95 ${quantile(values, 0.95).toFixed(1)} ms, max ${quantile(values, 1).toFixed(1)} ms`;
+
+type Row = { readonly name: string; readonly p50Us: number; readonly p95Us: number };
+const rows: Row[] = [];
+/** Prints a row and keeps it for the report. */
+function tell(name: string, timesMs: readonly number[], after = ''): void {
+  console.log(`${row(name, timesMs)}${after}`);
+  rows.push({ name, p50Us: quantile(timesMs, 0.5) * 1000, p95Us: quantile(timesMs, 0.95) * 1000 });
+}
 
 async function directly(): Promise<void> {
   const loadedAtMs = performance.now();
@@ -40,9 +50,7 @@ async function directly(): Promise<void> {
         audioMs = (speech.audio.length * 1000) / speech.rateHz;
       }
       const ratio = quantile(times, 0.5) / audioMs;
-      console.log(
-        `${row(`${name}, ${text.length} characters`, times)}, ${(audioMs / 1000).toFixed(2)} s of audio, ratio ${ratio.toFixed(4)}`,
-      );
+      tell(`${name}, ${text.length} characters`, times, `, ${(audioMs / 1000).toFixed(2)} s of audio, ratio ${ratio.toFixed(4)}`);
     }
   }
   const withoutWords: number[] = [];
@@ -51,7 +59,7 @@ async function directly(): Promise<void> {
     flite.synthesise(sentences[2] ?? '', { wantWords: false });
     withoutWords.push(performance.now() - startMs);
   }
-  console.log(row('rms, third sentence without word times', withoutWords));
+  tell('rms, third sentence without word times', withoutWords);
   console.log(`resident memory ${(process.memoryUsage.rss() / 1e6).toFixed(0)} MB\n`);
 }
 
@@ -88,8 +96,8 @@ async function throughThePool(): Promise<void> {
         all.push(allMs);
       }
     }
-    console.log(row(`first chunk, ${together} replies at once`, first));
-    console.log(row(`whole reply (${sentences.length} pieces), ${together} at once`, all));
+    tell(`first chunk, ${together} replies at once`, first);
+    tell(`whole reply (${sentences.length} pieces), ${together} at once`, all);
   }
   await provider.close();
 }
@@ -97,3 +105,5 @@ async function throughThePool(): Promise<void> {
 console.log(`${process.version}, ${cpus().length} × ${cpus()[0]?.model}`);
 await directly();
 await throughThePool();
+const { values } = parseArgs({ options: { json: { type: 'string' } } });
+if (values.json !== undefined) writeFileSync(values.json, JSON.stringify({ rows }, null, 2));

@@ -1,9 +1,11 @@
 /**
  * Price of cutting a reply into segments: a text of several sentences with some markdown, in tokens of about four letters as a model streams
- * them, asking for the deadline after each token as the TTS thread does. Best of several rounds on a warm cache. Not measured: what the
- * segments cost afterwards.
+ * them, asking for the deadline after each token as the TTS thread does. Best of several rounds on a warm cache. `node dist/bench/segmenter.js
+ * [--json FILE]`. Not measured: what the segments cost afterwards.
  */
 import { strict as assert } from 'node:assert';
+import { writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { Segmenter } from '../src/tts/segmenter.js';
 
 const paragraph =
@@ -39,3 +41,13 @@ for (let round = 0; round < rounds; round++) {
 console.log(`node ${process.version}, ${process.arch}`);
 console.log(`${reply.length} letters, ${tokens.length} tokens, ${segments} segments: ${best.toFixed(2)} ms`);
 console.log(`${((best * 1000) / tokens.length).toFixed(2)} µs a token, ${((best * 1e6) / reply.length).toFixed(0)} ns a letter`);
+const { values } = parseArgs({ options: { json: { type: 'string' } } });
+if (values.json !== undefined) {
+  const report = {
+    letterCount: reply.length,
+    tokenCount: tokens.length,
+    segmentCount: segments,
+    tokenUs: (best * 1000) / tokens.length,
+  };
+  writeFileSync(values.json, JSON.stringify(report, null, 2));
+}

@@ -5,12 +5,15 @@
  */
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { cpus } from 'node:os';
 import { fileURLToPath } from 'node:url';
+import { parseArgs } from 'node:util';
 import { openSocketServer, type SocketLibrary } from '../src/server/open.js';
 import type { Connection, SocketLimits } from '../src/server/port.js';
 import { EngineError } from '../src/shared/errors.js';
+import { medianOf } from './figures.js';
 
 const connectionCount = 50;
 const payloadBytes = 1024;
@@ -92,7 +95,9 @@ async function measure(library: SocketLibrary): Promise<Figures> {
   return { messagesPerSecond: count / seconds, cpuUsPerMessage: (cpu.user + cpu.system) / count };
 }
 
-async function main(): Promise<void> {
+/** `json`: file for the medians of the rounds. */
+async function main(json: string | undefined): Promise<void> {
+  const all = new Map<SocketLibrary, Figures[]>();
   console.log(`Node ${process.versions.node}, ${cpus().length} × ${cpus()[0]?.model.trim()}`);
   console.log(
     `${connectionCount} connections, echo of ${payloadBytes} bytes of text, ${rounds} rounds of ${measureMs / 1000} s, in turn`,
@@ -101,7 +106,9 @@ async function main(): Promise<void> {
   for (let round = 0; round < rounds; round += 1) {
     for (const library of libraries) {
       try {
-        const { messagesPerSecond, cpuUsPerMessage } = await measure(library);
+        const figures = await measure(library);
+        const { messagesPerSecond, cpuUsPerMessage } = figures;
+        all.set(library, [...(all.get(library) ?? []), figures]);
         console.log(
           `${library.padEnd(4)} ${Math.round(messagesPerSecond)} messages/s, ${cpuUsPerMessage.toFixed(1)} µs of CPU per message`,
         );
@@ -111,7 +118,13 @@ async function main(): Promise<void> {
       }
     }
   }
+  const rows = [...all].map(([library, figures]) => ({
+    library,
+    messagesPerSecond: medianOf(figures.map(({ messagesPerSecond }) => messagesPerSecond)),
+    cpuUsPerMessage: medianOf(figures.map(({ cpuUsPerMessage }) => cpuUsPerMessage)),
+  }));
+  if (json !== undefined) writeFileSync(json, JSON.stringify({ rows }, null, 2));
 }
 
 if (process.argv[2] === 'clients') runClients(Number(process.argv[3]));
-else await main();
+else await main(parseArgs({ options: { json: { type: 'string' } } }).values.json);

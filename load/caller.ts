@@ -18,8 +18,7 @@ import { frameSamples, Microphone } from './microphone.js';
 
 const samplesPerMs = inputRateHz / 1000;
 
-/** Received events that are remembered, the oldest first; later ones are acted upon and only counted. Ten minutes need some 20 000. */
-const eventsMax = 100_000;
+const defaultEventsMax = 100_000;
 const problemsMax = 100;
 /** How long a server may take to answer our close frame. */
 const hangUpTimeoutMs = ms(2000);
@@ -34,10 +33,14 @@ export type CallerOptions = {
   readonly ear?: EarKind;
   /** Remember both lanes for `heardLane` and `saidLane`; default true. Load without recordings sets it to false. */
   readonly keepsLanes?: boolean;
+  /** Received events that are remembered, the oldest first; later ones are acted upon and only counted. Default 100 000; ten minutes need some 20 000. */
+  readonly eventsMax?: number;
   /** More fields for `conversation_initiation_client_data`. */
   readonly initiation?: Readonly<Record<string, unknown>>;
   /** For the connection and the metadata each; default 10 s. */
   readonly connectTimeoutMs?: Ms;
+  /** Of the handshake. */
+  readonly headers?: Readonly<Record<string, string>>;
   /** Told of every event after it was recorded. */
   readonly onEvent?: (event: ReceivedEvent, caller: Caller) => void;
 };
@@ -72,7 +75,7 @@ export class Caller {
   readonly events: ReceivedEvent[] = [];
   /** What the server did against the protocol; empty for a good one. */
   readonly problems: string[] = [];
-  /** Events beyond `eventsMax`. */
+  /** Events beyond `CallerOptions.eventsMax`. */
   eventsNotKept = 0;
   /** Set once the connection has ended. */
   closed: Closed | undefined;
@@ -82,6 +85,7 @@ export class Caller {
   readonly #encode: (frame: Int16Array | undefined) => string;
   readonly #leaveBeat: () => void;
   readonly #waiters = new Set<Waiter>();
+  #resumeTimer: NodeJS.Timeout | undefined;
   #interruptionId = Number.NEGATIVE_INFINITY;
   #audioId = Number.NEGATIVE_INFINITY;
 
@@ -91,7 +95,11 @@ export class Caller {
    */
   static connect(options: CallerOptions): Promise<Caller> {
     const timeoutMs = options.connectTimeoutMs ?? defaultConnectTimeoutMs;
-    const socket = new WebSocket(addressOf(options), ['convai'], { perMessageDeflate: false, handshakeTimeout: timeoutMs });
+    const socket = new WebSocket(addressOf(options), ['convai'], {
+      perMessageDeflate: false,
+      handshakeTimeout: timeoutMs,
+      ...(options.headers === undefined ? {} : { headers: options.headers }),
+    });
     return new Promise((resolve, reject) => {
       let openedAtMs = 0;
       let caller: Caller | undefined;
@@ -176,6 +184,13 @@ export class Caller {
     };
   }
 
+  /** Takes nothing from its socket for so long. */
+  pauseReading(durationMs: number): void {
+    this.#socket.pause();
+    clearTimeout(this.#resumeTimer);
+    this.#resumeTimer = setTimeout(() => this.#socket.resume(), durationMs);
+  }
+
   /** Any other message of the protocol. */
   send(message: Readonly<Record<string, unknown>>): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
@@ -227,6 +242,7 @@ export class Caller {
 
   /** Closes as the web client does, and resolves when the server has answered or 2 s have passed. */
   async hangUp(): Promise<Closed> {
+    this.#socket.resume();
     this.#socket.close(1000, 'User ended conversation');
     await this.waitFor(() => this.closed, hangUpTimeoutMs);
     if (this.closed === undefined) {
@@ -261,6 +277,7 @@ export class Caller {
   #end(closed: Closed): void {
     if (this.closed !== undefined) return;
     this.closed = closed;
+    clearTimeout(this.#resumeTimer);
     this.#leaveBeat();
     this.ear.advanceTo(closed.atMs);
     this.#askWaiters();
@@ -308,7 +325,7 @@ export class Caller {
 
   #record(type: string, details: Readonly<Record<string, unknown>>, eventId: number | undefined, atMs: number): void {
     const event: ReceivedEvent = { atMs, type, eventId, details };
-    if (this.events.length < eventsMax) this.events.push(event);
+    if (this.events.length < (this.#options.eventsMax ?? defaultEventsMax)) this.events.push(event);
     else this.eventsNotKept += 1;
     this.#options.onEvent?.(event, this);
   }
@@ -318,7 +335,8 @@ export class Caller {
   }
 }
 
-function addressOf(options: CallerOptions): URL {
+/** Where to connect: the protocol's path unless the URL has one. */
+export function addressOf(options: { readonly url: string; readonly agentId?: string }): URL {
   const url = new URL(options.url);
   if (url.pathname === '/') url.pathname = '/v1/convai/conversation';
   if (options.agentId !== undefined) url.searchParams.set('agent_id', options.agentId);

@@ -25,7 +25,7 @@ const usage = `Talks to an agent with sound files and measures how it answers.
 
 The agent's first message is heard out, then FILE 1 is said (WAV or FLAC, any rate), its answer heard out, FILE 2 said, and so on.
 
-  --url URL            the server               (ws://127.0.0.1:8080)
+  --url URL            the server               (ws://127.0.0.1, port of PARLEY_PORT or 8080)
   --agent ID           the agent                (the server's default agent)
   --barge-in-at MS     say the next FILE this long after the agent began to speak, as an interruption;
                        with one FILE the first message is interrupted
@@ -77,7 +77,7 @@ function parseSettings(args: readonly string[]): Settings | undefined {
   if (values.help === true || positionals.length === 0) return undefined;
   const ear = values.ear ?? 'buffered';
   if (ear !== 'buffered' && ear !== 'paced') throw new EngineError('config', `--ear is buffered or paced, not ${ear}`);
-  const url = values.url ?? 'ws://127.0.0.1:8080';
+  const url = values.url ?? `ws://127.0.0.1:${process.env['PARLEY_PORT'] || 8080}`;
   if (!URL.canParse(url) || !/^wss?:/.test(url)) throw new EngineError('config', `--url is like ws://host:port, not ${url}`);
   return {
     files: positionals,

@@ -253,3 +253,9 @@ export function readConfig(environment: Environment): Config {
     },
   };
 }
+
+/** Names that look like settings and are none: most often a slip of the keys. */
+export function unknownSettings(environment: Environment): string[] {
+  const known = new Set(settingsTable.map(({ name }) => name));
+  return Object.keys(environment).filter((name) => /^PARLEY_(?!TEST_)/.test(name) && !known.has(name));
+}

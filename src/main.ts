@@ -1,5 +1,5 @@
 /** `npm start`: reads the settings, starts the engine, says what it is and can, and ends it in good order. Main thread. */
-import { readConfig, settingsTable } from './config.js';
+import { readConfig, settingsTable, unknownSettings } from './config.js';
 import { Engine, version } from './engine.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
@@ -26,7 +26,8 @@ function canAndCannot(providers: { stt: string; llm: string; tts: string }): str
   }
   if (providers.llm === 'embedded') {
     lines.push(
-      'Answers are embedded too: fixed ones by intent, no language model. GROQ_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL change that.',
+      'Answers are embedded too: fixed ones by intent, no language model, so prompts and tools of agents have no effect until',
+      'GROQ_API_KEY, OPENAI_API_KEY or OPENAI_BASE_URL gives them one.',
     );
   }
   if (providers.tts === 'embedded') {
@@ -52,6 +53,8 @@ async function main(): Promise<void> {
   );
   for (const line of engine.says) console.log(`  ${line}`);
   for (const line of canAndCannot(providers)) console.log(`  ${line}`);
+  for (const name of unknownSettings(process.env))
+    console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);
   console.log(`  Talk: open the page, or "npm run talk -- FILE.wav". Settings: "npm start -- --help".`);
 
   const stop = async (drainMs: number): Promise<void> => {

@@ -1,17 +1,24 @@
 /** Parts of the API thread by themselves: what is written of conversations, what is answered to sessions, the post after a call. */
-import { once } from 'node:events';
+import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ElevenLabsClient } from '@elevenlabs/elevenlabs-js';
 import { test } from 'tap';
+import { AgentDirectory } from '../src/api/agent-directory.js';
 import { bookLimits, ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
-import type { FromApi, ToApi } from '../src/api/links.js';
+import type { AgentChanged, FromApi, ToApi } from '../src/api/links.js';
 import { PostCall } from '../src/api/post-call.js';
 import { originsOf } from '../src/api/public-url.js';
+import { Recordings } from '../src/api/recording.js';
 import { putInOrder } from '../src/api/start-up.js';
 import { ToolUsage } from '../src/api/tool-usage.js';
+import { nowMs } from '../src/shared/clock.js';
 import { EngineError } from '../src/shared/errors.js';
+import { claim, createBlock, Slot } from '../src/shared/slots.js';
 import { MemoryStore } from '../src/store/memory.js';
 import type { ConversationHead, Store, TranscriptItem } from '../src/store/port.js';
 import { Recorder } from '../src/telemetry/recorder.js';
@@ -55,9 +62,9 @@ class GatedStore extends MemoryStore {
     for (const resolve of waiting) resolve();
   }
 
-  override async beginConversation(conversation: ConversationHead): Promise<void> {
+  override async beginConversation(conversation: ConversationHead): Promise<boolean> {
     await this.#gate('begin');
-    await super.beginConversation(conversation);
+    return super.beginConversation(conversation);
   }
 
   override async putItem(conversationId: string, one: TranscriptItem): Promise<void> {
@@ -66,9 +73,19 @@ class GatedStore extends MemoryStore {
   }
 }
 
+function directoryOf(store: Store): AgentDirectory {
+  return new AgentDirectory(
+    store,
+    [fileAgent('default')],
+    0,
+    () => undefined,
+    () => undefined,
+  );
+}
+
 test('a conversation is written in order; a newer item takes the place of one that waits', async (t) => {
   const store = new GatedStore();
-  const book = new ConversationBook(store, new Recorder('test'), (_id, message) => t.fail(message));
+  const book = new ConversationBook(store, directoryOf(store), new Recorder('test'), (_id, message) => t.fail(message));
   book.begin(head);
   t.ok(book.isLive('conv_1'));
   book.item('conv_1', item(0, 'first'));
@@ -76,6 +93,7 @@ test('a conversation is written in order; a newer item takes the place of one th
   book.item('conv_1', item(0, 'first, corrected'));
   const ended = book.end('conv_1', ending);
   t.notOk(book.isLive('conv_1'));
+  await turnOfEvents();
   t.same(store.writes, ['begin'], 'one at a time');
   store.open_();
   await ended;
@@ -91,6 +109,7 @@ test('a store that is away for a while loses nothing; one that refuses loses one
   const waits: number[] = [];
   const book = new ConversationBook(
     store,
+    directoryOf(store),
     new Recorder('test'),
     (_id, message) => lost.push(message),
     async (durationMs) => {
@@ -122,7 +141,7 @@ test('a store that is away for a while loses nothing; one that refuses loses one
 test('what waits is bounded; the end is always taken', async (t) => {
   const store = new GatedStore();
   const lost: string[] = [];
-  const book = new ConversationBook(store, new Recorder('test'), (id) => lost.push(id));
+  const book = new ConversationBook(store, directoryOf(store), new Recorder('test'), (id) => lost.push(id));
   book.begin(head);
   for (let index = 0; index < bookLimits.queueMax + 10; index++) book.item('conv_1', item(index, 'x'));
   t.equal(lost.length, 11);
@@ -133,8 +152,8 @@ test('what waits is bounded; the end is always taken', async (t) => {
 });
 
 /** A desk on the parts of the REST harness, and what it answers. */
-function createDesk(agents = [fileAgent('default')]) {
-  const rest = createTestRest({ agents });
+function createDesk(store: Store = new MemoryStore(), recordings?: Recordings) {
+  const rest = createTestRest({ store });
   const tools = createToolRunner({
     guard: new AddressGuard(parseAllowedHosts('127.0.0.1')),
     log: () => undefined,
@@ -147,7 +166,8 @@ function createDesk(agents = [fileAgent('default')]) {
     ...rest.context,
     tools,
     toolUsage: new ToolUsage(),
-    recordings: undefined,
+    recordings,
+    nowMs: () => head.startedAtMs + 4000,
     onOver: async (conversationId) => {
       over.push(conversationId);
     },
@@ -225,6 +245,13 @@ test('sessions ask for agents, files and tools, and are answered in any case', a
   t.same(problems, []);
 });
 
+const named = (conversationId: string): ConversationHead => ({ ...head, conversationId });
+
+/** Everything that can go on without the outside has gone on. */
+function turnOfEvents(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
+
 /** What a database shows after a crash: conversations in progress that nobody holds. */
 function storeAfterCrash(): Store {
   const store: Store = new MemoryStore();
@@ -250,13 +277,184 @@ test('after a crash: calls that nobody holds any more are closed, and have the l
   await rest.store.beginConversation(head);
   await rest.store.putItem('conv_1', item(0, 'one'));
   await rest.store.putItem('conv_1', item(42, 'two'));
-  const closedCount = await putInOrder(rest.store, rest.context.directory, head.startedAtMs + 1, () => head.startedAtMs + 9e6);
-  t.equal(closedCount, 1);
+  // What the desk writes says when it was told: a first message begins at 0, and was over later.
+  const { desk } = createDesk(rest.store);
+  desk.receive({ type: 'begin', conversationId: 'conv_2', head: named('conv_2'), recording: undefined }, () => undefined);
+  desk.receive({ type: 'item', conversationId: 'conv_2', item: item(0, 'Hello') }, () => undefined);
+  for (const [conversationId, privacy] of [
+    ['conv_forgotten', { retention_days: 0 }],
+    ['conv_nameless', { delete_transcript_and_pii: true }],
+  ] as const) {
+    await rest.store.beginConversation({ ...named(conversationId), userId: 'u', document: { privacy } });
+    await rest.store.putItem(conversationId, item(3, 'my name is'));
+  }
+  const { directory, retention } = rest.context;
+  const laterMs = (): number => head.startedAtMs + 9e6;
+  const closedCount = await putInOrder(rest.store, directory, retention, head.startedAtMs + 1, laterMs);
+  t.equal(closedCount, 4);
   t.match((await rest.ask('GET', '/v1/convai/conversations/conv_1')).json, {
     status: 'failed',
     metadata: { call_duration_secs: 42, error: { code: 1011 } },
     transcript: [{ message: 'one' }, { message: 'two' }],
   });
+  const { json } = await rest.ask('GET', '/v1/convai/conversations/conv_2');
+  t.match(json, { status: 'failed', metadata: { call_duration_secs: 4 }, transcript: [{ message: 'Hello' }] });
+  t.notHas((json['transcript'] as object[])[0], 'told_at_ms', 'our own notes are not shown');
+  t.equal((await rest.ask('GET', '/v1/convai/conversations/conv_forgotten')).status, 404, 'privacy counts after a crash too');
+  t.match((await rest.ask('GET', '/v1/convai/conversations/conv_nameless')).json, {
+    status: 'failed',
+    user_id: null,
+    transcript: [],
+    metadata: { call_duration_secs: 3, error: { code: 1011 } },
+  });
+});
+
+test('a store that is away says so: an agent that cannot be looked up is not an unknown one', async (t) => {
+  const store = new MemoryStore();
+  let opened: () => void = () => undefined;
+  const open = new Promise<void>((resolve) => {
+    opened = resolve;
+  });
+  const read = store.agent.bind(store);
+  store.agent = async (agentId) => {
+    await open;
+    return read(agentId);
+  };
+  const { desk, tools, problems } = createDesk(store);
+  t.teardown(() => tools.close());
+  const answers: FromApi[] = [];
+  const told = new EventEmitter();
+  const ask = (): void =>
+    desk.receive({ conversationId: 'conv_1', type: 'find_agent', agentId: 'default' }, (answer) => {
+      answers.push(answer);
+      told.emit('told');
+    });
+  ask();
+  await once(told, 'told');
+  t.same(answers, [{ conversationId: 'conv_1', type: 'agent_unavailable', agentId: 'default' }], 'while it is being opened');
+  opened();
+  await once(told, 'told');
+  t.match(answers[1], { type: 'agent', agent: { agent_id: 'default' } }, 'and the answer follows');
+  store.agent = () => Promise.reject(new EngineError('unavailable', 'the store is away'));
+  ask();
+  await once(told, 'told');
+  t.match(answers[2], { type: 'agent_unavailable' });
+  t.match(problems, [{ event: 'api.problem', kind: 'unavailable' }]);
+});
+
+test('of two changes of an agent the newer one is told last', async (t) => {
+  const store = new MemoryStore();
+  let isSlow = true;
+  let answered: () => void = () => undefined;
+  const slow = new Promise<void>((resolve) => {
+    answered = resolve;
+  });
+  store.resource = async () => {
+    if (isSlow) await slow;
+    return undefined;
+  };
+  const announced: AgentChanged[] = [];
+  const directory = new AgentDirectory(
+    store,
+    [],
+    0,
+    (message) => announced.push(message),
+    () => undefined,
+  );
+  const config = (toolIds: readonly string[]) => ({ conversation_config: { agent: { prompt: { tool_ids: toolIds } } } });
+  const agent = { agentId: 'a', name: 'a', tags: [], isArchived: false, createdAtMs: 1, updatedAtMs: 1 };
+  await store.createAgent({ ...agent, config: config(['tool_1']) });
+  const found: (number | undefined)[] = [];
+  const tell = [directory.changed('a'), directory.find('a', (session) => found.push(session?.version))];
+  await turnOfEvents();
+  await store.updateAgent({ ...agent, config: config([]) }, 1);
+  tell.push(directory.changed('a'));
+  await turnOfEvents();
+  isSlow = false;
+  await store.deleteAgent('a');
+  tell.push(directory.changed('a'));
+  await turnOfEvents();
+  answered();
+  await Promise.all(tell);
+  t.same(announced[0], { ...announced[0], version: 1 });
+  t.match(announced.at(-1), { agent: undefined, version: 0 }, 'and nothing undoes a deletion');
+  t.same(found, [undefined]);
+  t.equal(announced.length, 3);
+});
+
+test('R9: a signed URL that was used before a restart: the conversation of then stays as it is', async (t) => {
+  const { rest, desk, tools, over, problems } = createDesk();
+  t.teardown(() => tools.close());
+  const answers: FromApi[] = [];
+  const tell = (message: ToApi): void => desk.receive(message, (answer) => answers.push(answer));
+  const conversationId = 'conv_1';
+  tell({ type: 'begin', conversationId, head, recording: undefined });
+  // The same word again, of an attempt that was thought lost.
+  t.equal(await rest.store.beginConversation(head), true);
+  tell({ type: 'item', conversationId, item: item(0, 'the first call') });
+  tell({ type: 'end', conversationId, ending });
+  await desk.settled();
+
+  tell({ type: 'begin', conversationId, head: { ...head, startedAtMs: head.startedAtMs + 60_000 }, recording: undefined });
+  tell({ type: 'item', conversationId, item: item(0, 'the second call') });
+  await rest.context.conversations.settled(conversationId);
+  t.same(answers, [{ conversationId, type: 'begin_refused' }]);
+  t.notOk(rest.context.conversations.isLive(conversationId));
+  tell({ type: 'item', conversationId, item: item(1, 'goes on') });
+  tell({
+    type: 'end',
+    conversationId,
+    ending: { status: 'failed', endedAtMs: head.startedAtMs + 90_000, document: { lost: 1 } },
+  });
+  await desk.settled();
+  t.match(await rest.store.conversation(conversationId), {
+    status: 'done',
+    endedAtMs: ending.endedAtMs,
+    items: [{ document: { message: 'the first call' } }],
+  });
+  t.equal((await rest.store.conversation(conversationId))?.messageCount, 1);
+  t.same(over, [conversationId], 'its last acts happen once');
+  t.same(problems, []);
+});
+
+test('what fails at the end of a call does not keep its last acts from it', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-desk-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const slot = new Slot(createBlock(1), 0);
+  const recordings = new Recordings(folder, [slot], () => undefined, nowMs);
+  const store = new MemoryStore();
+  const { desk, tools, over, problems } = createDesk(store, recordings);
+  t.teardown(() => tools.close());
+  store.amendConversation = () => Promise.reject(new EngineError('timeout', 'the store does not answer'));
+  const recording = { slot: 0, generation: claim(slot) };
+  desk.receive({ type: 'begin', conversationId: 'conv_1', head, recording }, () => undefined);
+  desk.receive({ type: 'end', conversationId: 'conv_1', ending }, () => undefined);
+  t.ok(desk.isEnding('conv_1'));
+  await recordings.close();
+  await desk.settled();
+  t.notOk(desk.isEnding('conv_1'));
+  t.same(over, ['conv_1']);
+  t.match(problems, [{ kind: 'timeout' }]);
+});
+
+test('R7: a feedback on a reply of long ago', async (t) => {
+  const { rest, desk, tools } = createDesk();
+  t.teardown(() => tools.close());
+  const conversationId = 'conv_1';
+  const tell = (message: ToApi): void => desk.receive(message, () => undefined);
+  tell({ type: 'begin', conversationId, head, recording: undefined });
+  for (let index = 0; index < 100; index++) {
+    const document = { role: index % 2 === 0 ? 'user' : 'agent', message: `m${index}`, source_event_id: index >> 1 };
+    tell({ type: 'item', conversationId, item: { index, document } });
+  }
+  tell({ type: 'feedback_item', conversationId, eventId: 2, feedback: { score: 'like', time_in_call_secs: 90 } });
+  tell({ type: 'feedback_item', conversationId, eventId: 999, feedback: { score: 'like', time_in_call_secs: 90 } });
+  tell({ type: 'end', conversationId, ending });
+  await desk.settled();
+  const { items = [] } = (await rest.store.conversation(conversationId)) ?? {};
+  const liked = items.filter(({ document }) => document['feedback'] !== undefined);
+  t.match(liked, [{ index: 5, document: { role: 'agent', message: 'm5', feedback: { score: 'like', time_in_call_secs: 90 } } }]);
+  t.equal(items.length, 100);
 });
 
 test('R10: the post after a call is signed as the official helper checks it, and tried again', async (t) => {

@@ -1,8 +1,12 @@
 /** The API thread from the outside: main's gate to it, its death and return, and long answers part by part. */
 import { EventEmitter, once } from 'node:events';
+import { mkdtempSync, type ReadStream, rmSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from 'node:worker_threads';
 import { test } from 'tap';
-import type { ApiAnswer } from '../src/api/http.js';
+import { type ApiAnswer, partsOf } from '../src/api/http.js';
 import { HttpDesk } from '../src/api/http-desk.js';
 import type { FromApiToMain, HttpAsk, ToApiFromMain } from '../src/api/links.js';
 import { type ApiEnds, ApiThread, beget } from '../src/api-thread.js';
@@ -186,6 +190,54 @@ test('the desk: parts on demand, and none for who is gone', async (t) => {
   await more(5);
   t.equal(problems.length, 1);
   t.same(texts(), ['1', '2', '3', '4', 'broken'], 'a body that broke off has no end: main must not take it for whole');
+  t.equal(desk.workingCount, 0);
+});
+
+test('R8: a file that nobody waits for any more is closed', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-parts-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const path = join(folder, 'long');
+  writeFileSync(path, Buffer.alloc(300_000, 'x'));
+  const opened: ReadStream[] = [];
+  let hold: (() => void) | undefined;
+  const held = new Promise<void>((resolve) => {
+    hold = resolve;
+  });
+  const posted: FromApiToMain[] = [];
+  const desk = new HttpDesk(
+    async ({ id }) => {
+      const stream = (await open(path)).createReadStream();
+      opened.push(stream);
+      if (id === 1) await held;
+      return { status: 200, headers: {}, parts: partsOf(stream) };
+    },
+    (message) => posted.push(message),
+    (error) => t.fail(String(error)),
+  );
+  const ask = (id: number): HttpAsk => ({
+    type: 'http',
+    id,
+    method: 'GET',
+    path: '/',
+    query: '',
+    headers: {},
+    body: new Uint8Array(0),
+  });
+  const early = desk.receive(ask(1));
+  await desk.receive({ type: 'http_more', id: 1, isGone: true });
+  hold?.();
+  await early;
+  t.equal(opened[0]?.closed, true, 'before the first part was read');
+  t.same(posted, []);
+  await desk.receive(ask(2));
+  t.equal(opened[1]?.closed, false);
+  const more = desk.receive({ type: 'http_more', id: 2, isGone: false });
+  await desk.receive({ type: 'http_more', id: 2, isGone: true });
+  await more;
+  t.equal(opened[1]?.closed, true, 'in the middle of a part');
+  await desk.receive(ask(3));
+  for (let part = 0; part < 10; part++) await desk.receive({ type: 'http_more', id: 3, isGone: false });
+  t.equal(opened[2]?.closed, true, 'at the end');
   t.equal(desk.workingCount, 0);
 });
 

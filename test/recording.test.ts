@@ -511,6 +511,36 @@ test('reading: length, ranges, and ids that come from anywhere', async (t) => {
   t.equal(await desk.recordings.exists('conv_a'), false);
 });
 
+test('a recording of an id that has one already does not take its place', async (t) => {
+  const desk = new Desk(t);
+  const record = async (durationMs: number): Promise<void> => {
+    const call = desk.call('conv_a');
+    await desk.run(call, durationMs);
+    await desk.end(call, 'conv_a');
+  };
+  await record(1000);
+  const first = readFileSync(join(desk.folder, 'conv_a.wav'));
+  await record(3000);
+  t.same(readFileSync(join(desk.folder, 'conv_a.wav')), first);
+  const call = desk.call('conv_a');
+  await desk.run(call, 1000);
+  const discarding = desk.recordings.discard('conv_a');
+  t.ok(discarding);
+  await discarding;
+  t.equal(desk.recordings.discard('conv_a'), undefined);
+  t.equal(await desk.recordings.end('conv_a'), undefined);
+  t.same(readdirSync(desk.folder), ['conv_a.wav']);
+});
+
+test('what a killed process left is removed with its conversation, however early', async (t) => {
+  const folder = folderFor(t);
+  const killed = new Desk(t, 1, folder);
+  await killed.run(killed.call('conv_a'), 1000);
+  const next = new Desk(t, 1, folder);
+  t.equal(await next.recordings.remove('conv_a'), true);
+  t.same(readdirSync(folder), []);
+});
+
 test('a recording that is removed while it is made leaves nothing', async (t) => {
   const desk = new Desk(t);
   const call = desk.call('conv_a');

@@ -3,8 +3,12 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { merge } from '../src/api/merge.js';
 import { openApi } from '../src/api/openapi.js';
-import type { ConversationHead } from '../src/store/port.js';
-import { createTestRest, fileAgent, type Rest } from './support/rest.js';
+import { retentionLimits } from '../src/api/retention.js';
+import { EngineError } from '../src/shared/errors.js';
+import { MemoryStore } from '../src/store/memory.js';
+import type { ConversationHead, Json } from '../src/store/port.js';
+import { readTicket } from '../src/wire/signed-url.js';
+import { createTestRest, fileAgent, type Rest, signingKey } from './support/rest.js';
 
 const minimal = { conversation_config: {} };
 
@@ -207,6 +211,20 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
   t.same(rest.bugs, []);
 });
 
+test("a model of the agent's own: its host is written out", async (t) => {
+  const rest = createTestRest();
+  const create = async (url: string) =>
+    rest.ask('POST', '/v1/convai/agents/create', {
+      body: { conversation_config: { agent: { prompt: { llm: 'custom-llm', custom_llm: { url } } } } },
+    });
+  for (const url of ['http://', 'https://{{host}}/v1', 'https://', 'ftp://a.example/v1', 'http://a b/']) {
+    const { status, json } = await create(url);
+    t.equal(status, 422, url);
+    t.match(detailOf(json)[0], { loc: ['body', 'conversation_config', 'agent', 'prompt', 'custom_llm', 'url'], input: url });
+  }
+  for (const url of ['http://127.0.0.1:8080/v1', 'https://a.example/v1/']) t.equal((await create(url)).status, 200, url);
+});
+
 test('whatever is sent, the answer is one of ours', async (t) => {
   const rest = createTestRest();
   const agentId = await createAgent(rest);
@@ -301,6 +319,16 @@ test('R2, R9: signed URLs, in both spellings, for the host that clients see', as
   );
   t.match(named.json['signed_url'], /^wss:\/\/calls\.example\.org\/parley\/v1\/convai\/conversation\?/);
   t.match(named.json['signed_url'], /conversation_id=conv_[a-z0-9]{28}/);
+  for (const isShown of [true, false]) {
+    const { json } = await rest.ask(
+      'GET',
+      `/v1/convai/conversation/get-signed-url?agent_id=default&include_conversation_id=${isShown}`,
+    );
+    const signature = new URL(String(json['signed_url'])).searchParams.get('conversation_signature') ?? '';
+    const read = readTicket(signature, signingKey, 1_700_000_000_000);
+    t.match(read, { ok: true, ticket: { conversationId: /^conv_/ } }, 'one conversation each, whether or not its id is shown');
+    t.equal(json['conversation_id'], isShown && read.ok ? read.ticket.conversationId : undefined);
+  }
   t.equal((await rest.ask('GET', '/v1/convai/conversation/get-signed-url?agent_id=nobody')).status, 404);
   t.equal((await rest.ask('GET', '/v1/convai/conversation/get-signed-url')).status, 422);
 });
@@ -596,10 +624,12 @@ test('retention: what may not be kept is not kept', async (t) => {
   const { conversations, retention } = rest.context;
   for (const agentId of Object.keys(privacies)) {
     const conversationId = `conv_${agentId}`;
-    conversations.begin({ ...head(conversationId, agentId), userId: 'u' });
+    conversations.begin({ ...head(conversationId, agentId), agentVersion: 1, userId: 'u' });
     conversations.item(conversationId, { index: 0, document: { role: 'user', message: 'my name is', time_in_call_secs: 0 } });
     await conversations.end(conversationId, { status: 'done', endedAtMs: atMs, document: { termination_reason: 'over' } });
-    await retention.atEnd(conversationId, agentId);
+    // Whatever becomes of the agent: what it said when the call began counts.
+    await rest.ask('DELETE', `/v1/convai/agents/${agentId}`);
+    await retention.atEnd(conversationId);
   }
   t.equal((await rest.ask('GET', '/v1/convai/conversations/conv_none')).status, 404);
   const { json } = await rest.ask('GET', '/v1/convai/conversations/conv_nameless');
@@ -610,6 +640,55 @@ test('retention: what may not be kept is not kept', async (t) => {
   t.equal(await retention.sweep(), 1);
   t.equal((await rest.ask('GET', '/v1/convai/conversations/conv_week')).status, 404);
   t.equal((await rest.ask('GET', '/v1/convai/conversations/conv_nameless')).status, 200);
+});
+
+test('retention: the sweep does what an end left undone, and what an older engine did not write down', async (t) => {
+  let atMs = 1_700_000_000_000;
+  const store = new MemoryStore();
+  const rest = createTestRest({ store, nowMs: () => atMs });
+  const { retention } = rest.context;
+  const privacies: Readonly<Record<string, Json | undefined>> = {
+    gone: { retention_days: 0 },
+    nameless: { delete_transcript_and_pii: true, retention_days: 3 },
+    kept: { retention_days: -1 },
+    older: undefined,
+  };
+  await rest.ask('PATCH', '/v1/convai/agents/default', { body: { platform_settings: { privacy: { retention_days: 2 } } } });
+  for (const [name, privacy] of Object.entries(privacies)) {
+    const conversationId = `conv_${name}`;
+    const document = privacy === undefined ? {} : { privacy };
+    await store.beginConversation({ ...head(conversationId, 'default'), agentVersion: 1, document });
+    await store.putItem(conversationId, { index: 0, document: { role: 'user', message: 'my name is', time_in_call_secs: 0 } });
+    await store.endConversation(conversationId, { status: 'done', endedAtMs: atMs, document: {} });
+  }
+  const left = async (): Promise<Record<string, number>> => {
+    const page = await rest.ask('GET', '/v1/convai/conversations');
+    const rows = page.json['conversations'] as { conversation_id: string; message_count: number }[];
+    return Object.fromEntries(rows.map((row) => [row.conversation_id, row.message_count]));
+  };
+  t.equal(await retention.sweep(), 0, 'what has just ended is left to whoever held it');
+  atMs += retentionLimits.graceMs;
+  t.equal(await retention.sweep((conversationId) => conversationId === 'conv_nameless'), 1);
+  t.same(await left(), { conv_nameless: 1, conv_kept: 1, conv_older: 1 }, 'one that is still busy waits');
+  t.equal(await retention.sweep(), 0);
+  t.same(await left(), { conv_nameless: 0, conv_kept: 1, conv_older: 1 });
+  t.same(await store.dueConversations(atMs), [], 'nothing is done twice');
+  atMs += 2 * 24 * 3600_000;
+  t.equal(await retention.sweep(), 1);
+  t.same(await left(), { conv_nameless: 0, conv_kept: 1 });
+  atMs += 24 * 3600_000;
+  t.equal(await retention.sweep(), 1);
+  t.same(await left(), { conv_kept: 1 });
+
+  for (const name of ['stuck', 'free']) {
+    await store.beginConversation({ ...head(`conv_${name}`, 'default'), document: { privacy: { retention_days: 0 } } });
+    await store.endConversation(`conv_${name}`, { status: 'done', endedAtMs: 1, document: {} });
+  }
+  const drop = store.deleteConversation.bind(store);
+  store.deleteConversation = (conversationId) =>
+    conversationId === 'conv_stuck' ? Promise.reject(new EngineError('timeout', 'no answer')) : drop(conversationId);
+  await t.rejects(retention.sweep(), /no answer/);
+  t.same(await left(), { conv_kept: 1, conv_stuck: 0 }, 'what cannot be done holds up nothing else');
 });
 
 test('CORS: preflight and answers', async (t) => {

@@ -209,15 +209,29 @@ test('C41 the call ends when the farewell was heard, and the client learns of it
 });
 
 test('an agent that skips its turn says nothing, and nothing more until the caller does', async (t) => {
-  const options = { agent: { built_in_tools: { skip_turn: {} } }, turn: { turn_timeout: 2 } };
+  const options = { isVoice: true, agent: { built_in_tools: { skip_turn: {} } }, turn: { turn_timeout: 2 } };
   const lone = await asked(options, [{ calls: [call('skip_turn', '{"reason":"r"}')] }, { text: 'I am here.' }]);
   lone.pass(10_000);
   t.equal(lone.event('agent_response'), undefined);
   lone.client({ type: 'user_message', text: 'Are you there?' });
   await lone.settle();
   t.match(lone.event('agent_response'), { text: 'I am here.' });
+  lone.isHeard(2);
+  lone.fromTts({ type: 'drained', speech: 2, heardChars: undefined });
   lone.pass(3000);
   t.match(lone.event('agent_response'), { text: /still there/i }, 'from then on it asks again');
+});
+
+test('who reads and types is not asked whether they are there, and typing does not keep the agent waiting', async (t) => {
+  const lone = await asked({}, [{ text: 'A long text to read.' }]);
+  lone.pass(60_000);
+  t.match(lone.event('agent_response'), { text: 'A long text to read.' });
+  const voice = new LoneSession(agentOf({ isVoice: true }), [{ text: 'Yes.' }]);
+  voice.start();
+  voice.client({ type: 'user_activity' });
+  voice.client({ type: 'user_message', text: 'Hello' });
+  await voice.settle();
+  t.notOk(voice.tts.some(({ type }) => type === 'hold_back'));
 });
 
 test('a handover: the words of the old agent, then the prompt and first message of the new one', async (t) => {

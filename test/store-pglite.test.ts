@@ -110,7 +110,7 @@ test('a statement that does not end costs the thread, which is started again onc
 test('what was asked before the store is closed is written', async (t) => {
   const store = openStore({ kind: 'pglite', folder });
   const head = { conversationId: 'conv_closing', agentId: 'a', agentVersion: 1, userId: undefined, startedAtMs: 1, document: {} };
-  const writes = [store.beginConversation(head)];
+  const writes: Promise<unknown>[] = [store.beginConversation(head)];
   for (let index = 0; index < 100; index += 1) writes.push(store.putItem('conv_closing', { index, document: { index } }));
   writes.push(store.endConversation('conv_closing', { status: 'done', endedAtMs: 2, document: {} }));
   const closing = store.close();

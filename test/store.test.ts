@@ -25,6 +25,7 @@ import { PostgresConnection } from '../src/store/postgres.js';
 import { sqlLimits } from '../src/store/sql.js';
 
 const startMs = 1_700_000_000_000;
+const dayMs = 24 * 3600_000;
 
 function newAgent(agentId: string, change: Partial<AgentRecord> = {}): Omit<AgentRecord, 'version'> {
   const agent = { name: agentId, tags: [], isArchived: false, config: { conversation_config: {} }, createdAtMs: startMs };
@@ -205,7 +206,8 @@ async function conformance(t: Test, store: Store): Promise<void> {
       messageCount: 0,
       items: [],
     });
-    await store.beginConversation({ ...head, agentId: 'somebody_else' });
+    t.equal(await store.beginConversation({ ...head, agentId: 'somebody_else' }), true, 'the first word stands');
+    t.equal(await store.beginConversation({ ...head, startedAtMs: startMs + 1 }), false, 'another conversation');
     await store.putItem('conv_1', { index: 1, document: { role: 'user', message: 'second' } });
     await store.putItem('conv_1', { index: 0, document: { role: 'agent', message: 'first' } });
     await store.putItem('conv_1', { index: 1, document: { role: 'user', message: 'second, replaced' } });
@@ -222,6 +224,7 @@ async function conformance(t: Test, store: Store): Promise<void> {
         { index: 1, document: { role: 'user', message: 'second, replaced' } },
       ],
     });
+    t.equal(await store.beginConversation(head), false, 'it has ended');
     await store.putItem('conv_unknown', { index: 0, document: {} });
     await store.endConversation('conv_unknown', { status: 'done', endedAtMs: 1, document: {} });
     t.equal(await store.amendConversation('conv_unknown', {}), false);
@@ -238,6 +241,31 @@ async function conformance(t: Test, store: Store): Promise<void> {
     await store.beginConversation(head);
     t.same((await store.conversation('conv_1'))?.items, [], 'and its transcript');
     await store.deleteConversation('conv_1');
+  });
+
+  await t.test('what has to go, by the document of each conversation', async (t) => {
+    const privacies: readonly (Json | undefined)[] = [
+      { retention_days: 2 },
+      { retention_days: -1 },
+      { retention_days: 2, delete_transcript_and_pii: true },
+      { retention_days: 1, record_voice: true },
+      undefined,
+    ];
+    for (const [index, privacy] of privacies.entries()) {
+      const conversationId = `conv_due${index}`;
+      await store.beginConversation(newHead(conversationId, { document: privacy === undefined ? {} : { privacy } }));
+    }
+    t.same(await store.dueConversations(startMs * 2), [], 'not before they have ended');
+    for (const [index] of privacies.entries()) {
+      await store.endConversation(`conv_due${index}`, { status: 'done', endedAtMs: startMs + index, document: {} });
+    }
+    t.same(await store.dueConversations(startMs + 1), [], 'nor before it is time');
+    t.same(await store.dueConversations(startMs + 2), ['conv_due2']);
+    t.same(await store.dueConversations(startMs + 2 * dayMs), ['conv_due2', 'conv_due4', 'conv_due3', 'conv_due0']);
+    await store.amendConversation('conv_due2', { privacy: { retention_days: 3 } });
+    await store.amendConversation('conv_due4', { privacy: { retention_days: -1 } });
+    t.same(await store.dueConversations(startMs + 2 * dayMs), ['conv_due3', 'conv_due0'], 'what was done is due no more');
+    for (const [index] of privacies.entries()) await store.deleteConversation(`conv_due${index}`);
   });
 
   await t.test('what is written without waiting keeps its order', async (t) => {
@@ -317,10 +345,6 @@ async function conformance(t: Test, store: Store): Promise<void> {
     for (const index of [3, 5, 4]) {
       await store.endConversation(`conv_0${index}`, { status: index === 3 ? 'failed' : 'done', endedAtMs: index, document: {} });
     }
-    t.same(await store.endedBefore('agent_1', 6), ['conv_03', 'conv_05']);
-    t.same(await store.endedBefore('agent_1', 5), ['conv_03']);
-    t.same(await store.endedBefore('agent_0', 6), ['conv_04']);
-    t.same(await store.endedBefore('agent_unknown', 6), []);
     t.equal(await failureKind(store.conversations({ ...allConversations, cursor: 'WyJhIiwiYiJd' })), 'rejected');
     const all = await everyPage((cursor) => store.conversations({ ...allConversations, cursor }));
     await Promise.all(all.map(({ conversationId }) => store.deleteConversation(conversationId)));
@@ -420,7 +444,14 @@ const ids = ['a', 'b', 'c'];
 const id = fc.constantFrom(...ids);
 const word = fc.constantFrom('', 'Hello', 'hello you', 'ÄÖ', 'a\0', '%', '🎧');
 const instant = fc.integer({ min: 0, max: 5 });
-const document: fc.Arbitrary<Json> = fc.record({ message: word, extra: fc.jsonValue({ maxDepth: 2 }) });
+const privacy = fc.record(
+  { retention_days: fc.integer({ min: -1, max: 2 }), delete_audio: fc.boolean(), record_voice: fc.boolean() },
+  { requiredKeys: [] },
+);
+const document: fc.Arbitrary<Json> = fc.record(
+  { message: word, extra: fc.jsonValue({ maxDepth: 2 }), privacy: fc.oneof(privacy, fc.constantFrom(null, 'x')) },
+  { requiredKeys: ['message', 'extra'] },
+);
 const optional = <Value>(value: fc.Arbitrary<Value>): fc.Arbitrary<Value | undefined> => fc.option(value, { nil: undefined });
 const tags = fc.subarray(['x', 'y']);
 
@@ -500,7 +531,9 @@ const anyCall: fc.Arbitrary<Call> = fc.oneof(
   instant.map((atMs) =>
     call('closeAbandoned', (store) => store.closeAbandoned(atMs, { status: 'failed', endedAtMs: atMs, document: {} })),
   ),
-  fc.tuple(id, instant).map(([agentId, atMs]) => call(`endedBefore ${agentId}`, (store) => store.endedBefore(agentId, atMs))),
+  fc
+    .tuple(fc.integer({ min: 0, max: 2 }), instant)
+    .map(([days, atMs]) => call('due', (store) => store.dueConversations(days * dayMs + atMs))),
   fc
     .tuple(id, id, word, fc.uint8Array({ maxLength: 9 }))
     .map(([fileId, conversationId, name, bytes]) =>
@@ -621,7 +654,11 @@ test('several engines on one Postgres', postgres, async (t) => {
   const connection = new PostgresConnection(url);
   const [first, second, third] = [openStore(parseStoreUrl(url)), openStore(parseStoreUrl(url)), openStore(parseStoreUrl(url))];
   await Promise.all([first.open(), second.open(), third.open()]);
-  t.same(await connection.query('SELECT number FROM parley_migrations', []), [{ number: 1 }], 'the tables are made once');
+  t.same(
+    await connection.query('SELECT number FROM parley_migrations', []),
+    [{ number: 1 }, { number: 2 }],
+    'the tables are made once',
+  );
 
   await first.beginConversation(newHead('conv_first'));
   await second.beginConversation(newHead('conv_second'));

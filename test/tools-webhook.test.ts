@@ -110,6 +110,29 @@ test('path, query, body and headers are filled and placed', async (t) => {
   t.same(JSON.parse(body.toString()), { note: '"', agent: 'agent_7', on: true });
 });
 
+test('a variable that is a secret goes into headers only, and is struck out wherever it was sent', async (t) => {
+  const { provider, call, runner } = await rig(t, [json({ repeated: 'canary-secret-two' })]);
+  const secret = { type: 'string', dynamic_variable: 'secret__two' };
+  const places: readonly Doc[] = [
+    { url: `${provider.url}/{x}`, path_params_schema: { x: secret } },
+    { query_params_schema: { properties: { x: secret } } },
+    { method: 'POST', request_body_schema: { type: 'object', properties: { o: { type: 'object', properties: { x: secret } } } } },
+  ];
+  for (const place of places) t.throws(() => tool({ url: provider.url, ...place }), /headers only/);
+  t.equal((await call({}, {}, { variables: { secret__two: 'canary-secret-two' } })).result, '{"repeated":"[secret]"}');
+  // One that was let in by an older engine.
+  const webhook = tool({ url: provider.url, query_params_schema: { properties: { x: string } } });
+  const query = { ...webhook.query, properties: { x: { types: ['string'], source: { kind: 'variable', name: 'secret__two' } } } };
+  const outcome = await runner.run({
+    conversationId: 'conv_1',
+    run: { toolCallId: 'call_old', name: 'lookup', argumentsJson: '{}' },
+    webhook: { ...webhook, query } as WebhookTool,
+    variables: { secret__two: 'canary-secret-two' },
+  });
+  t.match(provider.received.at(-1)?.path, /x=canary-secret-two/);
+  t.equal(outcome.result, '{"repeated":"[secret]"}');
+});
+
 test('a form body, and a body that takes whatever the model writes', async (t) => {
   const { provider, call } = await rig(t, [json({})]);
   const form = { type: 'object', properties: { a: string, b: { type: 'array', items: { type: 'integer' } } } };

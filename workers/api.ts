@@ -57,7 +57,7 @@ const directory = new AgentDirectory(
 );
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const recordings = setup.recordingsPath === undefined ? undefined : new Recordings(setup.recordingsPath, slots, log, nowMs);
-const conversations = new ConversationBook(store, recorder, (conversationId, message) =>
+const conversations = new ConversationBook(store, directory, recorder, (conversationId, message) =>
   log('store.problem', { conversation_id: conversationId, message }),
 );
 const tools = createToolRunner({
@@ -77,18 +77,21 @@ const postCall =
     : new PostCall(setup.webhookUrl, setup.webhookSecret, unixMs, (message) => log('post_call.problem', { message }));
 
 /** Told before anything of it is deleted. */
-async function onOver(conversationId: string, agentId: string): Promise<void> {
+async function tellOfCall(conversationId: string, agentId: string): Promise<void> {
   const record = postCall === undefined ? undefined : await store.conversation(conversationId);
-  if (record !== undefined) {
-    const hasAudio = (await recordings?.exists(conversationId)) === true;
-    const agentName = (await directory.record(agentId))?.name ?? null;
-    const fileUrl = (fileId: string): string => `${setup.publicUrl}/v1/convai/conversations/${conversationId}/files/${fileId}`;
-    postCall?.tell(conversationDetail(record, { agentName, hasAudio, nowMs: unixMs(), fileUrl }));
-  }
-  await retention.atEnd(conversationId, agentId);
+  if (record === undefined) return;
+  const hasAudio = (await recordings?.exists(conversationId)) === true;
+  const agentName = (await directory.record(agentId))?.name ?? null;
+  const fileUrl = (fileId: string): string => `${setup.publicUrl}/v1/convai/conversations/${conversationId}/files/${fileId}`;
+  postCall?.tell(conversationDetail(record, { agentName, hasAudio, nowMs: unixMs(), fileUrl }));
 }
 
-const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, onOver, log });
+async function onOver(conversationId: string, agentId: string): Promise<void> {
+  await tellOfCall(conversationId, agentId).catch((error: unknown) => problem('post_call.problem', error));
+  await retention.atEnd(conversationId);
+}
+
+const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, nowMs: unixMs, onOver, log });
 const rest = createRest(
   {
     store,
@@ -139,7 +142,7 @@ const abandonedTimer =
   setup.store.kind !== 'postgres'
     ? undefined
     : setInterval(() => {
-        closeAbandoned(store, unixMs(), unixMs).then(
+        closeAbandoned(store, retention, unixMs(), unixMs).then(
           (closedCount) => recorder.count('parley_conversations_abandoned_total', '', closedCount),
           (error: unknown) => problem('store.problem', error),
         );
@@ -147,15 +150,17 @@ const abandonedTimer =
 let openTimer: NodeJS.Timeout | undefined;
 
 function sweep(): void {
-  retention.sweep().then(
-    (deletedCount) => recorder.count('parley_conversations_expired_total', '', deletedCount),
-    (error: unknown) => problem('retention.problem', error),
-  );
+  retention
+    .sweep((conversationId) => conversations.isLive(conversationId) || desk.isEnding(conversationId))
+    .then(
+      (deletedCount) => recorder.count('parley_conversations_expired_total', '', deletedCount),
+      (error: unknown) => problem('retention.problem', error),
+    );
 }
 
 /** In the background: calls do not wait for it. */
 function openUp(): void {
-  putInOrder(store, directory, start.processStartedAtMs, unixMs).then(
+  putInOrder(store, directory, retention, start.processStartedAtMs, unixMs).then(
     (closedCount) => {
       recorder.count('parley_conversations_abandoned_total', '', closedCount);
       sweep();

@@ -7,7 +7,7 @@ import { randomOf } from '../providers/seeded.js';
 
 export type CallPlan = {
   readonly sessions: number;
-  /** The seats' first calls begin evenly over this time. */
+  /** The seats' first calls begin evenly over this time; at most half of the whole. */
   readonly rampMs: number;
   /** When every call is over. */
   readonly totalMs: number;

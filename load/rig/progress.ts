@@ -1,6 +1,5 @@
 /** One line that says how far a run is: redrawn in place on a terminal, now and then a line of its own elsewhere. */
-
-export type Output = { write(text: string): unknown; readonly isTTY?: boolean; readonly columns?: number };
+import type { Output } from '../screen.js';
 
 const barWidth = 30;
 const lineEveryMs = 10_000;

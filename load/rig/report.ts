@@ -69,8 +69,7 @@ export class Report {
   readonly #notes: string[] = [];
   readonly #startedAt = new Date();
   #section = '';
-  #latenessP99Ms = 0;
-  #latenessMaxMs = 0;
+  #lateness: { readonly p99Ms: number; readonly maxMs: number } | undefined;
   #details: unknown;
 
   constructor(title: string, settings: Readonly<Record<string, string | number>>) {
@@ -105,10 +104,9 @@ export class Report {
     this.#notes.push(text);
   }
 
-  /** How late the callers were. */
+  /** How late the callers were; to be told wherever a figure depends on it. */
   lateness(p99Ms: number, maxMs: number): void {
-    this.#latenessP99Ms = p99Ms;
-    this.#latenessMaxMs = maxMs;
+    this.#lateness = { p99Ms, maxMs };
   }
 
   /** Everything behind the figures, for the JSON file. */
@@ -117,7 +115,7 @@ export class Report {
   }
 
   get exitCode(): ExitCode {
-    if (this.#latenessP99Ms > latenessMaxMs) return 3;
+    if (this.#lateness !== undefined && this.#lateness.p99Ms > latenessMaxMs) return 3;
     return this.#bars.every((bar) => bar.holds) ? 0 : 1;
   }
 
@@ -130,7 +128,9 @@ export class Report {
       '',
       ...this.#bars.map(barText),
       ...this.#notes.map((note) => `  note: ${note}`),
-      `  callers late by ${this.#latenessP99Ms.toFixed(1)} ms (p99), ${this.#latenessMaxMs.toFixed(1)} ms (max)`,
+      this.#lateness === undefined
+        ? ''
+        : `  callers late by ${this.#lateness.p99Ms.toFixed(1)} ms (p99), ${this.#lateness.maxMs.toFixed(1)} ms (max)`,
       this.exitCode === 3
         ? `  TIMING INVALID: the callers were late by more than ${latenessMaxMs} ms (p99); no figure counts`
         : '',
@@ -154,8 +154,8 @@ export class Report {
       figures: this.#spreads.map(({ section, name, unit, spread }) => ({ section, name, unit, ...spread })),
       facts: this.#facts,
       notes: this.#notes,
-      callersLateP99Ms: this.#latenessP99Ms,
-      callersLateMaxMs: this.#latenessMaxMs,
+      callersLateP99Ms: this.#lateness?.p99Ms,
+      callersLateMaxMs: this.#lateness?.maxMs,
       settings: this.#settings,
       machine: machine(),
       details: this.#details,
@@ -190,19 +190,43 @@ function cellOf(value: number): string {
   return (Number.isNaN(value) ? '-' : value.toFixed(digits)).padStart(cellWidth);
 }
 
-function barText({ name, value, is, limit, unit, holds: isHeld }: Bar): string {
+export function barText({ name, value, is, limit, unit, holds: isHeld }: Bar): string {
   const measured = Number.isNaN(value) ? 'not measured' : `${cellOf(value).trim()}`;
   return `  ${isHeld ? 'ok    ' : 'MISSED'} ${name}: ${measured}, must be ${is} ${limit} ${unit}`.trimEnd();
 }
 
 /** Machine, runtime and commit on which something ran. */
-export function machine(): string {
+export type Machine = {
+  readonly processor: string;
+  readonly cores: number;
+  readonly memoryGb: number;
+  /** Over 1, 5 and 15 minutes. */
+  readonly load: readonly number[];
+  readonly node: string;
+  readonly platform: string;
+  readonly commit: string;
+};
+
+export function machineFacts(): Machine {
   const cores = cpus();
-  const load = loadavg()
-    .map((value) => value.toFixed(1))
-    .join(' ');
-  const memory = (totalmem() / 2 ** 30).toFixed(0);
-  return `${cores[0]?.model.trim() ?? 'unknown processor'} × ${cores.length}, ${memory} GB, load ${load}; Node ${process.versions.node}, ${process.platform}; commit ${commit()}`;
+  return {
+    processor: cores[0]?.model.trim() ?? 'unknown processor',
+    cores: cores.length,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    load: loadavg(),
+    node: process.versions.node,
+    platform: process.platform,
+    commit: commit(),
+  };
+}
+
+export function machineText({ processor, cores, memoryGb, load, node, platform, commit: from }: Machine): string {
+  const loads = load.map((value) => value.toFixed(1)).join(' ');
+  return `${processor} × ${cores}, ${memoryGb} GB, load ${loads}; Node ${node}, ${platform}; commit ${from}`;
+}
+
+export function machine(): string {
+  return machineText(machineFacts());
 }
 
 function commit(): string {

@@ -152,6 +152,20 @@ export class Stack {
     return parseMetrics(await answer.text());
   }
 
+  get enginePid(): number {
+    return this.#engine.pid;
+  }
+
+  /** 0 without one. */
+  get simulatorPid(): number {
+    return this.#providers?.pid ?? 0;
+  }
+
+  /** Lines of the engine's log that belong to no conversation. */
+  get processLog(): readonly LogLine[] {
+    return this.logOf('');
+  }
+
   engineCost(): Cost {
     return costOf(this.#engine.pid);
   }

@@ -110,7 +110,14 @@ export type Figures = {
   readonly max: number;
 };
 
-export const noFigures: Figures = { count: 0, p50: Number.NaN, p95: Number.NaN, p99: Number.NaN, p999: Number.NaN, max: Number.NaN };
+export const noFigures: Figures = {
+  count: 0,
+  p50: Number.NaN,
+  p95: Number.NaN,
+  p99: Number.NaN,
+  p999: Number.NaN,
+  max: Number.NaN,
+};
 
 export function figuresOf(histogram: Histogram | undefined): Figures {
   if (histogram === undefined || histogram.totalCount === 0) return noFigures;
@@ -122,7 +129,8 @@ export function figuresOf(histogram: Histogram | undefined): Figures {
 export function curveOf(histogram: Histogram): [number, number][] {
   const points: [number, number][] = [];
   const last = 1 / Math.max(1, histogram.totalCount);
-  for (let above = 1; above > last * 0.999; above *= 0.8) points.push([above, histogram.getValueAtPercentile(100 * (1 - above)) / 1000]);
+  for (let above = 1; above > last * 0.999; above *= 0.8)
+    points.push([above, histogram.getValueAtPercentile(100 * (1 - above)) / 1000]);
   points.push([last, histogram.getValueAtPercentile(100) / 1000]);
   return points;
 }

@@ -74,15 +74,35 @@ const sentences = [
 
 /** At least 15 seconds of speech in the simulated voice. */
 export function longAnswerAbout(topic: string, seed: number): string {
+  return answerAbout(topic, seed, 5);
+}
+
+/** Some 6 seconds: heard out before the next question. */
+export function shortAnswerAbout(topic: string, seed: number): string {
+  return answerAbout(topic, seed, 1);
+}
+
+function answerAbout(topic: string, seed: number, sentenceCount: number): string {
   const random = randomOf(seed, 'answer', topic);
   const left = [...sentences];
   const chosen: string[] = [`Here is what people say about the ${topic}.`];
-  while (chosen.length < 6) {
+  while (chosen.length <= sentenceCount) {
     const sentence = pickOf(random, left);
     left.splice(left.indexOf(sentence), 1);
     chosen.push(sentence);
   }
   return chosen.join(' ');
+}
+
+/** Some 8 seconds in one breath, the question at the end; `{topic}` as above. */
+const longTurnForms = [
+  'I was on the phone with my sister yesterday evening while she was cooking dinner for her three children and she mentioned that you could tell me everything about the {topic}.',
+  'We are coming over by train next weekend with my parents and both of our dogs so before we book a room near the station I would like to hear about the {topic}.',
+  'My neighbour has been living in this street for almost thirty years and he still could not answer the simple question that I have for you about the {topic}.',
+];
+
+export function longTurnAbout(topic: string, index: number): string {
+  return longTurnForms[index % longTurnForms.length]!.replace('{topic}', topic);
 }
 
 export type InterruptionKind = 'stop' | 'correction' | 'question';

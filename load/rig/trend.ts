@@ -3,7 +3,13 @@
 export type Point = { readonly x: number; readonly y: number };
 
 /** `low` and `high` bound the slope with 95 % confidence. NaN for fewer than four points or one x. */
-export type Trend = { readonly slope: number; readonly low: number; readonly high: number; readonly mean: number; readonly count: number };
+export type Trend = {
+  readonly slope: number;
+  readonly low: number;
+  readonly high: number;
+  readonly mean: number;
+  readonly count: number;
+};
 
 const normal975 = 1.959964;
 

@@ -2,11 +2,14 @@
  * All agents there are: those of files, and those of the store. An agent that is stored under the id of a file's agent takes its place;
  * when it is deleted the file's one is back. Every change is announced to the conversation threads. API thread.
  */
-import type { AgentConfig } from '../store/agents.js';
-import { type AgentQuery, type AgentRecord, type Page, type Store, storeLimits } from '../store/port.js';
+import { Turns } from '../shared/turns.js';
+import { privacySchema } from '../store/agent-schema.js';
+import { type AgentConfig, withoutNulls } from '../store/agents.js';
+import { type AgentQuery, type AgentRecord, type Json, type Page, type Store, storeLimits } from '../store/port.js';
 import { type ToolConfig, toolSchema } from '../store/tool-config.js';
 import { checkDocument } from './agent-documents.js';
 import type { AgentChanged } from './links.js';
+import { isObject } from './merge.js';
 
 /** Agents that are looked through when a tool changes that several may use. */
 const scannedMax = 10_000;
@@ -21,6 +24,8 @@ export class AgentDirectory {
   readonly #filesAtMs: number;
   readonly #announce: (message: AgentChanged) => void;
   readonly #onProblem: (agentId: string, message: string) => void;
+  /** What is told of an agent is read and told in one go, so that an older state of it is never told after a newer one. */
+  readonly #tellings = new Turns();
 
   /** `filesAtMs`: unix; when the files were read. `onProblem`: a stored agent no session can be made of. */
   constructor(
@@ -113,9 +118,25 @@ export class AgentDirectory {
   }
 
   /** An agent was written or deleted: calls to come get the new one. */
-  async changed(agentId: string): Promise<void> {
-    const session = await this.session(agentId);
-    this.#announce({ type: 'agent_changed', agentId, agent: session?.agent, version: session?.version ?? 0 });
+  changed(agentId: string): Promise<void> {
+    return this.#tellings.run(agentId, async () => {
+      const session = await this.session(agentId);
+      this.#announce({ type: 'agent_changed', agentId, agent: session?.agent, version: session?.version ?? 0 });
+    });
+  }
+
+  /** Looks an agent up and hands it to `tell`, in turn with the announcements. Fails when it cannot be looked up. */
+  find(agentId: string, tell: (session: SessionAgent | undefined) => void): Promise<void> {
+    return this.#tellings.run(agentId, async () => tell(await this.session(agentId)));
+  }
+
+  /** What is not to be kept of calls with this version of an agent, or with the newest one when that version is gone. */
+  async privacy(agentId: string, version: number): Promise<Json | undefined> {
+    const record = (await this.record(agentId, version)) ?? (await this.record(agentId));
+    if (record === undefined) return undefined;
+    const settings = record.config['platform_settings'];
+    const checked = privacySchema.safeParse(withoutNulls(isObject(settings) ? (settings['privacy'] ?? {}) : {}));
+    return checked.success ? checked.data : undefined;
   }
 
   /** A tool or a secret was written: agents that use it are announced anew. Returns their ids. */
@@ -146,16 +167,6 @@ export class AgentDirectory {
       const isOther = toolIds.length > 0 || secretIdsOf(agent).length > 0;
       if (isOther || (await this.#store.agent(agentId)) !== undefined) await this.changed(agentId);
     }
-  }
-
-  /** Ids of all agents, for what is done for each of them from time to time. */
-  async *ids(): AsyncGenerator<string> {
-    let cursor: string | undefined;
-    do {
-      const page = await this.list({ ...everything, cursor });
-      for (const { agentId } of page.items) yield agentId;
-      cursor = page.nextCursor;
-    } while (cursor !== undefined);
   }
 }
 

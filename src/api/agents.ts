@@ -1,8 +1,8 @@
 /** `/v1/convai/agents`: create, read, change, list, delete, duplicate. API thread. */
 import { z } from 'zod';
 import { randomId } from '../shared/random-id.js';
+import { agentSchema } from '../store/agent-schema.js';
 import type { AgentIssue } from '../store/agents.js';
-import { agentSchema } from '../store/agents.js';
 import type { AgentRecord, Json } from '../store/port.js';
 import { agentBody, agentSummary, checkDocument, configOf, versionOf } from './agent-documents.js';
 import type { ApiContext } from './context.js';

@@ -3,8 +3,11 @@
  * one at a time; a store that is slow or away holds up nobody but that queue, and what does not fit is counted. API thread.
  */
 import { EngineError, problemOf } from '../shared/errors.js';
-import type { ConversationEnding, ConversationHead, Store, TranscriptItem } from '../store/port.js';
+import { Turns } from '../shared/turns.js';
+import { privacyIn } from '../store/due.js';
+import type { ConversationEnding, ConversationHead, Json, Store, TranscriptItem } from '../store/port.js';
 import type { Recorder } from '../telemetry/recorder.js';
+import type { AgentDirectory } from './agent-directory.js';
 
 export const bookLimits = {
   /** Writes that wait in one conversation, */
@@ -31,6 +34,7 @@ type Entry = {
 
 export class ConversationBook {
   readonly #store: Store;
+  readonly #directory: AgentDirectory;
   readonly #recorder: Recorder;
   readonly #onLost: (conversationId: string, message: string) => void;
   readonly #wait: (durationMs: number) => Promise<void>;
@@ -38,18 +42,22 @@ export class ConversationBook {
   readonly #entries = new Map<string, Entry>();
   /** Conversations whose turn it is to be written, in order. */
   readonly #ready: string[] = [];
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new Turns();
+  /** Going on under the id of another conversation: nothing of them is written. */
+  readonly #refused = new Set<string>();
   #queuedCount = 0;
   #writingCount = 0;
 
   /** `onLost`: something was not written. `wait`: for tests. */
   constructor(
     store: Store,
+    directory: AgentDirectory,
     recorder: Recorder,
     onLost: (conversationId: string, message: string) => void,
     wait: (durationMs: number) => Promise<void> = delay,
   ) {
     this.#store = store;
+    this.#directory = directory;
     this.#recorder = recorder;
     this.#onLost = onLost;
     this.#wait = wait;
@@ -71,10 +79,24 @@ export class ConversationBook {
     return this.#live.get(conversationId);
   }
 
-  begin(head: ConversationHead): void {
+  /** `onRefused`: there is another conversation of this id, which stays as it is. */
+  begin(head: ConversationHead, onRefused: () => void = () => undefined): void {
     const { conversationId, agentId, agentVersion, startedAtMs } = head;
     this.#live.set(conversationId, { agentId, agentVersion, startedAtMs });
-    this.#write(conversationId, 'begin', () => this.#store.beginConversation(head));
+    this.#write(conversationId, 'begin', async () => {
+      if (await this.#store.beginConversation(await this.#withPrivacy(head))) return;
+      this.#refused.add(conversationId);
+      this.#live.delete(conversationId);
+      this.#recorder.count('parley_conversations_refused_total');
+      onRefused();
+    });
+  }
+
+  /** The settings that the call is held under stay with it, whatever becomes of the agent. */
+  async #withPrivacy(head: ConversationHead): Promise<ConversationHead> {
+    if (privacyIn(head.document) !== undefined) return head;
+    const privacy = await this.#directory.privacy(head.agentId, head.agentVersion);
+    return privacy === undefined ? head : { ...head, document: { ...head.document, privacy } };
   }
 
   /** One that waits is replaced by a newer one of the same index. */
@@ -82,11 +104,22 @@ export class ConversationBook {
     this.#write(conversationId, `item ${item.index}`, () => this.#store.putItem(conversationId, item));
   }
 
-  /** Resolves when it is written, or given up. */
-  end(conversationId: string, ending: ConversationEnding): Promise<void> {
+  /** Puts a feedback on a reply that is written already; null takes it back. A reply that is unknown is left alone. */
+  feedback(conversationId: string, eventId: number, feedback: Json | null): void {
+    this.#write(conversationId, `feedback ${eventId}`, async () => {
+      const items = (await this.#store.conversation(conversationId))?.items ?? [];
+      const item = items.findLast(({ document: { role, source_event_id: id } }) => role === 'agent' && id === eventId);
+      if (item === undefined) return;
+      await this.#store.putItem(conversationId, { index: item.index, document: { ...item.document, feedback } });
+    });
+  }
+
+  /** Resolves when it is written, or given up. False: the conversation was refused. */
+  async end(conversationId: string, ending: ConversationEnding): Promise<boolean> {
     this.#live.delete(conversationId);
     this.#write(conversationId, 'end', () => this.#store.endConversation(conversationId, ending));
-    return this.#empty(conversationId);
+    await this.#empty(conversationId);
+    return !this.#refused.delete(conversationId);
   }
 
   /** Waits, within bounds, until what happened so far is written. */
@@ -98,15 +131,8 @@ export class ConversationBook {
   }
 
   /** Runs `work` after all earlier work of this conversation that was handed over here. */
-  async inTurn<Result>(conversationId: string, work: () => Promise<Result>): Promise<Result> {
-    const before = this.#turns.get(conversationId) ?? Promise.resolve();
-    const mine = before.then(work, work);
-    this.#turns.set(conversationId, mine);
-    try {
-      return await mine;
-    } finally {
-      if (this.#turns.get(conversationId) === mine) this.#turns.delete(conversationId);
-    }
+  inTurn<Result>(conversationId: string, work: () => Promise<Result>): Promise<Result> {
+    return this.#turns.run(conversationId, work);
   }
 
   /** Waits until everything is written, at most `timeoutMs`. */
@@ -163,6 +189,7 @@ export class ConversationBook {
 
   /** Never rejects. */
   async #attempt(conversationId: string, write: Write): Promise<void> {
+    if (this.#refused.has(conversationId)) return;
     for (let attempt = 0; ; attempt++) {
       try {
         const startedAtMs = performance.now();

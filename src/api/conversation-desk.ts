@@ -3,7 +3,7 @@
  * API thread. Whatever fails here is answered or counted; the call goes on in any case.
  */
 import { problemOf } from '../shared/errors.js';
-import type { ConversationEnding, Store } from '../store/port.js';
+import type { ConversationEnding, Store, TranscriptItem } from '../store/port.js';
 import { systemToolNames } from '../store/tool-config.js';
 import { checkMcpServer, type McpServerConfig } from '../tools/mcp-config.js';
 import type { ToolOutcome } from '../tools/port.js';
@@ -17,6 +17,8 @@ import type { ToolUsage } from './tool-usage.js';
 
 /** Files of one message that go to the language model. */
 const filesMax = 10;
+/** An agent that takes longer to look up (a store is opened within seconds at the first start) is said to be unavailable for now. */
+const lookupPatienceMs = 300;
 
 export type DeskParts = {
   readonly store: Store;
@@ -26,6 +28,8 @@ export type DeskParts = {
   readonly toolUsage: ToolUsage;
   /** Undefined: nothing is recorded here. */
   readonly recordings: Recordings | undefined;
+  /** Unix milliseconds. */
+  readonly nowMs: () => number;
   /** A conversation is over and everything of it is written. */
   readonly onOver: (conversationId: string, agentId: string) => Promise<void>;
   readonly log: (event: string, fields: Record<string, string | number>) => void;
@@ -33,8 +37,8 @@ export type DeskParts = {
 
 export class ConversationDesk {
   readonly #parts: DeskParts;
-  /** Last acts of conversations, for `settled`. */
-  readonly #endings = new Set<Promise<void>>();
+  /** Last acts of conversations, by id. */
+  readonly #endings = new Map<string, Promise<void>>();
 
   constructor(parts: DeskParts) {
     this.#parts = parts;
@@ -46,11 +50,17 @@ export class ConversationDesk {
     const { conversations, recordings, tools } = this.#parts;
     switch (message.type) {
       case 'begin':
-        conversations.begin(message.head);
+        conversations.begin(message.head, () => {
+          recordings?.discard(conversationId);
+          answer({ conversationId, type: 'begin_refused' });
+        });
         if (message.recording !== undefined) recordings?.begin(conversationId, message.recording);
         return;
       case 'item':
-        conversations.item(conversationId, message.item);
+        conversations.item(conversationId, stamped(message.item, this.#parts.nowMs()));
+        return;
+      case 'feedback_item':
+        conversations.feedback(conversationId, message.eventId, message.feedback);
         return;
       case 'end':
         this.#end(conversationId, message.ending);
@@ -75,7 +85,12 @@ export class ConversationDesk {
 
   /** Resolves when the conversations that are over have had their last acts. */
   async settled(): Promise<void> {
-    await Promise.all(this.#endings);
+    await Promise.all(this.#endings.values());
+  }
+
+  /** Whether the conversation is over, but not yet done with. */
+  isEnding(conversationId: string): boolean {
+    return this.#endings.has(conversationId);
   }
 
   #end(conversationId: string, ending: ConversationEnding): void {
@@ -84,32 +99,40 @@ export class ConversationDesk {
     tools.release(conversationId);
     const last = async (): Promise<void> => {
       const recorded = recordings?.end(conversationId);
-      await conversations.end(conversationId, ending);
+      const isOurs = await conversations.end(conversationId, ending);
       const facts = await recorded;
+      if (!isOurs) return;
       if (facts !== undefined) {
-        await store.amendConversation(conversationId, {
-          recording: {
-            duration_secs: Math.round(facts.durationMs / 100) / 10,
-            has_user_audio: facts.hasCallerAudio,
-            has_response_audio: facts.hasAgentAudio,
-            missed_samples: facts.missedSamples,
-            problem: facts.problem?.message ?? null,
-          },
-        });
+        const recording = {
+          duration_secs: Math.round(facts.durationMs / 100) / 10,
+          has_user_audio: facts.hasCallerAudio,
+          has_response_audio: facts.hasAgentAudio,
+          missed_samples: facts.missedSamples,
+          problem: facts.problem?.message ?? null,
+        };
+        await this.#try(conversationId, async () => void (await store.amendConversation(conversationId, { recording })));
       }
       await onOver(conversationId, agentId);
     };
-    const ended = this.#try(conversationId, last).finally(() => this.#endings.delete(ended));
-    this.#endings.add(ended);
+    const ended = this.#try(conversationId, last).finally(() => {
+      if (this.#endings.get(conversationId) === ended) this.#endings.delete(conversationId);
+    });
+    this.#endings.set(conversationId, ended);
   }
 
   async #findAgent(conversationId: string, agentId: string, answer: (message: FromApi) => void): Promise<void> {
-    // What cannot be looked up is answered too: nobody waits for us longer than it must.
-    const found = await this.#parts.directory.session(agentId).catch((error: unknown) => {
-      this.#problem(conversationId, error);
-      return undefined;
-    });
-    answer({ conversationId, type: 'agent', agentId, agent: found?.agent, version: found?.version ?? 0 });
+    const unavailable = (): void => answer({ conversationId, type: 'agent_unavailable', agentId });
+    const patience = setTimeout(unavailable, lookupPatienceMs);
+    try {
+      await this.#parts.directory.find(agentId, (found) => {
+        answer({ conversationId, type: 'agent', agentId, agent: found?.agent, version: found?.version ?? 0 });
+      });
+    } catch (error) {
+      unavailable();
+      throw error;
+    } finally {
+      clearTimeout(patience);
+    }
   }
 
   async #runTool(ask: Extract<ToApi, { type: 'run_tool' }>, answer: (message: FromApi) => void): Promise<void> {
@@ -169,4 +192,9 @@ export class ConversationDesk {
     const { kind, message } = problemOf(error);
     this.#parts.log('api.problem', { conversation_id: conversationId, kind, message });
   }
+}
+
+/** With the instant at which it was told: after a crash, that is how long the call is known to have lasted. */
+function stamped({ index, document }: TranscriptItem, toldAtMs: number): TranscriptItem {
+  return { index, document: { ...document, told_at_ms: toldAtMs } };
 }

@@ -16,10 +16,7 @@ export function filesOf(document: Json): readonly ConversationFile[] {
   return Array.isArray(files) ? (files as ConversationFile[]) : [];
 }
 
-function durationSecs({ startedAtMs, endedAtMs, document }: ConversationSummary, nowMs: number): number {
-  // Of a call that was broken off with the server: when it was last heard of.
-  const known = document['call_duration_secs'];
-  if (typeof known === 'number') return known;
+function durationSecs({ startedAtMs, endedAtMs }: ConversationSummary, nowMs: number): number {
   return Math.max(0, Math.round(((endedAtMs ?? nowMs) - startedAtMs) / 1000));
 }
 
@@ -129,7 +126,7 @@ function itemBody({ index, document: item }: TranscriptItem, document: Json, fac
   const inputs = item['file_inputs'];
   const files = filesOf(document);
   const context = item['contextual_update_info'];
-  const { contextual_update_info: _, ...rest } = item;
+  const { contextual_update_info: _, told_at_ms: __, ...rest } = item;
   return {
     ...rest,
     id: typeof item['id'] === 'string' ? item['id'] : `item_${index}`,

@@ -5,7 +5,7 @@ import { parseByteRange } from './byte-range.js';
 import type { ApiContext } from './context.js';
 import { callSuccessful, conversationDetail, conversationSummary } from './conversation-documents.js';
 import { refuse } from './errors.js';
-import { type ApiAnswer, ok } from './http.js';
+import { type ApiAnswer, ok, partsOf } from './http.js';
 import { pageQuery } from './paging.js';
 import { originsOf } from './public-url.js';
 import { bytes, json, type Route, route } from './router.js';
@@ -123,11 +123,11 @@ export function conversationRoutes(context: ApiContext): Route[] {
           });
         }
         const headers = { 'content-type': 'audio/wav', 'accept-ranges': 'bytes', 'cache-control': 'no-store' };
-        if (range === 'whole') return { status: 200, headers, parts: file.read()[Symbol.asyncIterator]() };
+        if (range === 'whole') return { status: 200, headers, parts: partsOf(file.read()) };
         return {
           status: 206,
           headers: { ...headers, 'content-range': `bytes ${range.first}-${range.last}/${byteLength}` },
-          parts: file.read(range)[Symbol.asyncIterator](),
+          parts: partsOf(file.read(range)),
         };
       },
     }),

@@ -1,4 +1,5 @@
 /** Requests and answers of the REST side, after main read them and before main writes them. API thread. */
+import type { Readable } from 'node:stream';
 import type { HttpAsk } from './links.js';
 
 /** Bytes that come one part after another; `return` is called when nobody wants the rest. */
@@ -23,6 +24,22 @@ export type ApiRequest<Query = unknown, Body = unknown> = {
   /** The body's JSON as it came, with what the schema does not know and with its nulls. */
   readonly raw: unknown;
 };
+
+/** The stream as parts. Whether or not any was read, nothing of it stays open after `return`. */
+export function partsOf(stream: Readable): Parts {
+  const iterator: AsyncIterator<Uint8Array> = stream[Symbol.asyncIterator]();
+  return {
+    next: () => iterator.next(),
+    return: async () => {
+      // It waits for a part that is being read, but closes only what was begun.
+      await iterator.return?.();
+      stream.destroy();
+      // It may say before that it was broken off, which is what was wanted.
+      if (!stream.closed) await new Promise((resolve) => stream.once('close', resolve));
+      return { done: true, value: undefined };
+    },
+  };
+}
 
 export function ok(json: unknown): ApiAnswer {
   return { status: 200, headers: {}, json };

@@ -51,6 +51,8 @@ export type ToApi = { readonly conversationId: string } & (
   | { readonly type: 'find_agent'; readonly agentId: string }
   | { readonly type: 'begin'; readonly head: ConversationHead; readonly recording: RecordingAsk | undefined }
   | { readonly type: 'item'; readonly item: TranscriptItem }
+  /** A feedback on a reply whose item the session does not hold any more; null takes it back. */
+  | { readonly type: 'feedback_item'; readonly eventId: number; readonly feedback: ItemFeedback | null }
   | { readonly type: 'end'; readonly ending: ConversationEnding }
   /** Opens the MCP servers of an agent; answered with `mcp_tools`, again when that changes. */
   | { readonly type: 'open_mcp'; readonly agent: AgentConfig; readonly variables?: Readonly<Record<string, string>> }
@@ -65,12 +67,22 @@ export type ToApi = { readonly conversationId: string } & (
   | { readonly type: 'get_files'; readonly fileIds: readonly string[] }
 );
 
+/** In the public shape. */
+export type ItemFeedback = { readonly score: 'like' | 'dislike'; readonly time_in_call_secs: number };
+
 /** What is to be recorded: the API thread reads the caller from the slot's input ring, tts posts what was truly sent. */
 export type RecordingAsk = { readonly slot: number; readonly generation: number };
 
 /** api → conversation. */
 export type FromApi = { readonly conversationId: string } & (
   | { readonly type: 'agent'; readonly agentId: string; readonly agent: AgentConfig | undefined; readonly version: number }
+  /**
+   * The agent cannot be looked up now: the store is still being opened, slow or away. `agent` follows if that ends well, else the caller is to
+   * be told to come back, not that there is no such agent.
+   */
+  | { readonly type: 'agent_unavailable'; readonly agentId: string }
+  /** There is another conversation of this id (its signed URL was used before): the session is to end. Nothing of it is written. */
+  | { readonly type: 'begin_refused' }
   | { readonly type: 'mcp_tools'; readonly tools: readonly McpToolSpec[]; readonly servers: readonly McpServerState[] }
   | { readonly type: 'tool_outcome'; readonly toolCallId: string; readonly outcome: ToolOutcome }
   | {

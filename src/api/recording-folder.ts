@@ -2,10 +2,12 @@
  * The folder of recordings: `<conversation>.wav` for finished ones, `<conversation>.<host>.<process>.part` for those under way. API thread.
  * Several processes may share a folder: each knows by the name whose a part is.
  */
-import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { access, constants, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import type { Readable } from 'node:stream';
+import { EngineError } from '../shared/errors.js';
 import type { ByteRange } from './byte-range.js';
 import { repairRecording } from './recording-file.js';
 
@@ -42,6 +44,7 @@ export class RecordingFolder {
    * the conversations that have a recording by this. Call it before the first part of this process is written.
    */
   async repair(): Promise<readonly string[]> {
+    await mayWriteBelow(this.#path);
     await mkdir(this.#path, { recursive: true, mode: 0o700 });
     const repaired: string[] = [];
     for (const name of await readdir(this.#path)) {
@@ -54,15 +57,16 @@ export class RecordingFolder {
         await rm(path, { force: true });
         continue;
       }
-      await rename(path, this.#final(conversationId));
+      await this.publish(path, conversationId);
       repaired.push(conversationId);
     }
     return repaired;
   }
 
-  /** A finished part becomes the recording, at once and whole. */
+  /** A finished part becomes the recording, at once and whole. One that is there already stays, and the part goes. */
   async publish(partPath: string, conversationId: string): Promise<void> {
-    await rename(partPath, this.#final(conversationId));
+    if (await this.exists(conversationId)) await this.discard(partPath);
+    else await rename(partPath, this.#final(conversationId));
   }
 
   async discard(partPath: string): Promise<void> {
@@ -129,4 +133,12 @@ function isAlive(pid: number): boolean {
     // A process of somebody else's is alive too.
     return codeOf(cause) === 'EPERM';
   }
+}
+
+/** Making folders in `/proc` never ends in Node 20: the nearest folder that is there is asked first. */
+async function mayWriteBelow(path: string): Promise<void> {
+  let folder = resolve(path);
+  while (!existsSync(folder) && folder !== dirname(folder)) folder = dirname(folder);
+  await access(folder, constants.W_OK);
+  if (/^\/(proc|sys)(\/|$)/.test(folder)) throw new EngineError('config', `No folder for recordings can be made in ${folder}.`);
 }

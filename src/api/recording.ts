@@ -171,13 +171,19 @@ export class Recordings {
 
   /** False when there was none. */
   async remove(conversationId: string): Promise<boolean> {
+    // What a killed process left has its name after that, and is not found otherwise.
+    await this.start();
+    const discarding = this.discard(conversationId);
+    await discarding;
+    return (await this.#folder.remove(conversationId)) || discarding !== undefined;
+  }
+
+  /** Ends a recording under way, of which nothing stays; a finished one stays. Undefined when there is none under way. Never fails. */
+  discard(conversationId: string): Promise<unknown> | undefined {
     const active = this.#byConversation.get(conversationId);
-    if (active !== undefined) {
-      active.isUnwanted = true;
-      await this.#finish(active);
-      this.#byConversation.delete(conversationId);
-    }
-    return (await this.#folder.remove(conversationId)) || active !== undefined;
+    if (active === undefined) return undefined;
+    active.isUnwanted = true;
+    return this.#finish(active).then(() => this.#byConversation.delete(conversationId));
   }
 
   async close(): Promise<void> {

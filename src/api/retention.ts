@@ -1,14 +1,19 @@
-/** What may not be kept: at the end of a conversation and, for older ones, once an hour. API thread. */
-import type { AgentConfig } from '../store/agents.js';
-import type { ConversationRecord, Store } from '../store/port.js';
+/**
+ * What may not be kept: at the end of a conversation and, of older ones, every few minutes. What goes and when is in the conversation's own
+ * document (`src/store/due.ts`), so an agent that was changed or deleted since makes no difference. API thread.
+ */
+import { forbidsAudio, forbidsTranscript, privacyIn, retentionDaysOf } from '../store/due.js';
+import type { ConversationRecord, Json, Store } from '../store/port.js';
 import type { AgentDirectory } from './agent-directory.js';
 import { filesOf } from './conversation-documents.js';
 import type { Recordings } from './recording.js';
 
 export const retentionLimits = {
-  sweepEveryMs: 3600_000,
-  /** Conversations of one agent in one sweep. */
-  deletedMax: 10_000,
+  sweepEveryMs: 300_000,
+  /** Conversations of one sweep. */
+  sweptMax: 10_000,
+  /** A conversation that has just ended belongs to the process that held it, which may still tell others of it. */
+  graceMs: 60_000,
 } as const;
 
 const dayMs = 24 * 3600_000;
@@ -36,50 +41,69 @@ export class Retention {
     return this.#store.deleteConversation(conversationId);
   }
 
-  /** Right after the end: what the agent says is not to be kept at all. */
-  async atEnd(conversationId: string, agentId: string): Promise<void> {
-    const privacy = await this.#privacyOf(agentId);
-    if (privacy === undefined) return;
-    if (privacy.retention_days === 0) {
-      await this.delete(conversationId);
-      return;
+  /** For a conversation that is over: what is due by now goes. Returns whether nothing of it is left. What fails is due still. */
+  async atEnd(conversationId: string): Promise<boolean> {
+    const record = await this.#store.conversation(conversationId);
+    if (record === undefined) return false;
+    const { agentId, agentVersion, document, endedAtMs } = record;
+    const written = privacyIn(document);
+    const privacy: Json = written ?? (await this.#directory.privacy(agentId, agentVersion)) ?? {};
+    const days = retentionDaysOf(privacy);
+    if (days === 0 || (days > 0 && endedAtMs !== undefined && endedAtMs + days * dayMs <= this.#nowMs())) {
+      return this.delete(conversationId);
     }
-    if (privacy.delete_audio || !privacy.record_voice) await this.#recordings?.remove(conversationId);
-    if (privacy.delete_transcript_and_pii) await this.#anonymise(conversationId);
+    // What is left to do afterwards.
+    const left: Json = { privacy: { retention_days: days } };
+    if (forbidsAudio(privacy)) await this.#recordings?.remove(conversationId);
+    if (forbidsTranscript(privacy)) await this.#anonymise(record, left);
+    else if (written === undefined || forbidsAudio(privacy)) await this.#store.amendConversation(conversationId, left);
+    return false;
   }
 
-  /** Deletes what is older than the agents say. Returns how many conversations that were. */
-  async sweep(): Promise<number> {
-    let deleted = 0;
-    for await (const agentId of this.#directory.ids()) {
-      const days = (await this.#privacyOf(agentId))?.retention_days ?? -1;
-      if (days >= 0) deleted += await this.#sweepAgent(agentId, this.#nowMs() - days * dayMs);
-    }
-    return deleted;
-  }
-
-  async #sweepAgent(agentId: string, beforeMs: number): Promise<number> {
-    let deleted = 0;
-    while (deleted < retentionLimits.deletedMax) {
-      const ids = await this.#store.endedBefore(agentId, beforeMs);
-      let gone = 0;
-      for (const id of ids) if (await this.delete(id)) gone += 1;
-      deleted += gone;
+  /**
+   * Does what is due. `isHeld`: conversations that this process is still busy with. Returns how many were deleted. Fails when something could
+   * not be done, after all else was.
+   */
+  async sweep(isHeld: (conversationId: string) => boolean = () => false): Promise<number> {
+    const dueAtMs = this.#nowMs() - retentionLimits.graceMs;
+    let deletedCount = 0;
+    let sweptCount = 0;
+    while (sweptCount < retentionLimits.sweptMax) {
+      const failures: unknown[] = [];
+      let doneCount = 0;
+      for (const conversationId of await this.#store.dueConversations(dueAtMs)) {
+        if (isHeld(conversationId)) continue;
+        try {
+          if (await this.atEnd(conversationId)) deletedCount += 1;
+          doneCount += 1;
+        } catch (error) {
+          failures.push(error);
+        }
+      }
+      sweptCount += doneCount;
       // Nothing to do, or nothing that can be done.
-      if (gone === 0) return deleted;
+      if (doneCount > 0) continue;
+      if (failures.length > 0) throw failures[0];
+      break;
     }
-    return deleted;
+    return deletedCount;
   }
 
   /** Of the conversation stays that it was, when and for how long. */
-  async #anonymise(conversationId: string): Promise<void> {
-    const record = await this.#store.conversation(conversationId);
-    if (record === undefined || record.status === 'in-progress') return;
+  async #anonymise(record: ConversationRecord, left: Json): Promise<void> {
+    const { conversationId, agentId, agentVersion, startedAtMs, status, endedAtMs, document } = record;
+    if (status === 'in-progress') return;
     await this.#deleteFiles(record);
     await this.#store.deleteConversation(conversationId);
-    const { agentId, agentVersion, startedAtMs, status, endedAtMs, document } = record;
     const kept = ['text_only', 'main_language', 'termination_reason', 'error', 'usage', 'recording'] as const;
-    await this.#store.beginConversation({ conversationId, agentId, agentVersion, userId: undefined, startedAtMs, document: {} });
+    await this.#store.beginConversation({
+      conversationId,
+      agentId,
+      agentVersion,
+      userId: undefined,
+      startedAtMs,
+      document: left,
+    });
     await this.#store.endConversation(conversationId, {
       status,
       endedAtMs: endedAtMs ?? this.#nowMs(),
@@ -89,9 +113,5 @@ export class Retention {
 
   async #deleteFiles(record: ConversationRecord): Promise<void> {
     for (const { file_id: fileId } of filesOf(record.document)) await this.#store.deleteFile(fileId);
-  }
-
-  async #privacyOf(agentId: string): Promise<AgentConfig['platform_settings']['privacy'] | undefined> {
-    return (await this.#directory.session(agentId))?.agent.platform_settings.privacy;
   }
 }

@@ -31,7 +31,9 @@ export function signedUrlRoutes(context: ApiContext): Route[] {
         if ((await directory.record(agentId)) === undefined) {
           throw refuse(404, 'document_not_found', `Agent ${agentId} does not exist.`);
         }
-        const conversationId = asked.include_conversation_id ? `conv_${randomId()}` : undefined;
+        // Always in the signature: by it a second use is found out in the store, after a restart too and in other processes.
+        const conversationId = `conv_${randomId()}`;
+        const shownId = asked.include_conversation_id ? conversationId : undefined;
         const signature = signTicket(
           { agentId, expiresAtMs: nowMs() + signatureLifeMs, nonce: randomId(), conversationId, environment, branchId },
           signingKey,
@@ -40,14 +42,14 @@ export function signedUrlRoutes(context: ApiContext): Route[] {
         const parts: readonly (readonly [string, string | undefined])[] = [
           ['agent_id', agentId],
           ['conversation_signature', signature],
-          ['conversation_id', conversationId],
+          ['conversation_id', shownId],
           ['environment', environment],
           ['branch_id', branchId],
         ];
         const search = parts.flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]));
         return ok({
           signed_url: `${socket}/v1/convai/conversation?${search.join('&')}`,
-          ...(conversationId === undefined ? {} : { conversation_id: conversationId }),
+          ...(shownId === undefined ? {} : { conversation_id: shownId }),
         });
       },
     });

@@ -1,6 +1,7 @@
 /** What is done once the store is open: stored agents are announced, and what killed processes left is put in order. API thread. */
-import type { Store } from '../store/port.js';
+import type { ConversationRecord, Store } from '../store/port.js';
 import type { AgentDirectory } from './agent-directory.js';
+import type { Retention } from './retention.js';
 
 /** In a database that several processes share, others may die at any time. */
 export const abandonedCheckMs = 60_000;
@@ -11,25 +12,42 @@ const reason = 'The server stopped in the middle of the call.';
 export async function putInOrder(
   store: Store,
   directory: AgentDirectory,
+  retention: Retention,
   processStartedAtMs: number,
   nowMs: () => number,
 ): Promise<number> {
   await store.open();
   await directory.announceFiles();
-  return closeAbandoned(store, processStartedAtMs, nowMs);
+  return closeAbandoned(store, retention, processStartedAtMs, nowMs);
 }
 
-/** Ends conversations that nobody holds any more, with the length of what was written of them. Returns how many. */
-export async function closeAbandoned(store: Store, startedBeforeMs: number, nowMs: () => number): Promise<number> {
-  const abandoned = await store.closeAbandoned(startedBeforeMs, {
-    status: 'failed',
-    endedAtMs: nowMs(),
-    document: { termination_reason: reason, error: { code: 1011, reason } },
-  });
+/**
+ * Ends conversations that nobody holds any more at the instant at which they were last heard of, and does what is to be done at an end.
+ * Returns how many.
+ */
+export async function closeAbandoned(
+  store: Store,
+  retention: Retention,
+  startedBeforeMs: number,
+  nowMs: () => number,
+): Promise<number> {
+  const document = { termination_reason: reason, error: { code: 1011, reason } };
+  const abandoned = await store.closeAbandoned(startedBeforeMs, { status: 'failed', endedAtMs: nowMs(), document });
   for (const conversationId of abandoned) {
-    const items = (await store.conversation(conversationId))?.items ?? [];
-    const seconds = items.map(({ document }) => document['time_in_call_secs']).filter((value) => typeof value === 'number');
-    await store.amendConversation(conversationId, { call_duration_secs: Math.max(0, ...seconds) });
+    const record = await store.conversation(conversationId);
+    // Its own process may have been slow only, and its word counts.
+    if (record?.status !== 'failed') continue;
+    await store.endConversation(conversationId, { status: 'failed', endedAtMs: lastHeardOfAtMs(record), document: {} });
   }
+  for (const conversationId of abandoned) await retention.atEnd(conversationId);
   return abandoned.length;
+}
+
+/** Of the items: when they were told, which is when they were over, or else when they began. */
+function lastHeardOfAtMs({ startedAtMs, items }: ConversationRecord): number {
+  const instants = items.flatMap(({ document: { told_at_ms: toldAtMs, time_in_call_secs: seconds } }) => [
+    ...(typeof toldAtMs === 'number' ? [toldAtMs] : []),
+    ...(typeof seconds === 'number' ? [startedAtMs + seconds * 1000] : []),
+  ]);
+  return Math.max(startedAtMs, ...instants);
 }

@@ -126,7 +126,13 @@ export function resolveProfile(
       isTextOnly,
       maxDurationMs: (asked.maxDurationSeconds ?? config.conversation.max_duration_seconds) * 1000,
       events: eventsFor(clientEvents, isTextOnly),
-      turn: { ...turn, language: language.slice(0, 2).toLowerCase(), isInterruptible: clientEvents.includes('interruption') },
+      // Who reads or types is not silent.
+      turn: {
+        ...turn,
+        ...(isTextOnly ? { idleMs: -1, firstWaitMs: -1 } : {}),
+        language: language.slice(0, 2).toLowerCase(),
+        isInterruptible: clientEvents.includes('interruption'),
+      },
       idlePhrases: agent.parley.idle_phrases ?? englishIdle,
       apology: agent.parley.apology ?? englishApology,
       tools,

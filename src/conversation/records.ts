@@ -168,8 +168,10 @@ export class Records {
   feedback(eventId: number, score: 'like' | 'dislike' | null): boolean {
     const index = this.#ofEvent.get(eventId);
     if (index === undefined) return false;
-    const item = this.#items.get(index) ?? {};
-    this.#put(index, { ...item, feedback: score === null ? null : { score, time_in_call_secs: this.#seconds() } });
+    const feedback = score === null ? null : { score, time_in_call_secs: this.#seconds() };
+    const item = this.#items.get(index);
+    if (item === undefined) this.#links.toApi({ type: 'feedback_item', eventId, feedback });
+    else this.#put(index, { ...item, feedback });
     return true;
   }
 

@@ -29,6 +29,8 @@ import { ToolDesk } from './tool-desk.js';
 import { TurnClock, toMs } from './turn-clock.js';
 
 const farewellRoomMs = 300;
+/** An agent is waited for this long when the store says that it is slow. */
+const slowLookupMs = 5000;
 /** After our close frame the socket takes at most this long to be gone, as far as the record waits for it. */
 const closeWaitMs = 1000;
 /** After its time is over a call may still say so. */
@@ -74,6 +76,8 @@ export class Session {
   readonly #interruptions: Interruptions;
 
   #agent: AgentConfig | undefined;
+  /** The store is opening, or away. */
+  #isLookupSlow = false;
   /** An initiation that came while the agent was still being looked for. */
   #initiation: Initiation | undefined;
   readonly #early: ClientEvent[] = [];
@@ -280,6 +284,12 @@ export class Session {
         if (this.#agent === undefined) this.#agentFound(message.agent);
         else this.#system.agentFound(message.agentId, message.agent);
         return;
+      case 'agent_unavailable':
+        this.#isLookupSlow = true;
+        return;
+      case 'begin_refused':
+        this.#end(3000, 'The signed URL was used before. Ask your server for a new one.', 'failed');
+        return;
       case 'mcp_tools':
         this.#tools.mcpTools(message.tools, message.servers);
         return;
@@ -355,7 +365,11 @@ export class Session {
   #tickBefore(now: number): void {
     const waitedMs = now - this.#openedAtMs;
     if (this.#agent === undefined) {
-      if (waitedMs >= this.#host.limits.agentWaitMs) this.#agentFound(undefined);
+      if (this.#isLookupSlow) {
+        if (waitedMs >= slowLookupMs) this.#end(1013, 'The agent cannot be looked up now. Please call again.', 'failed');
+      } else if (waitedMs >= this.#host.limits.agentWaitMs) {
+        this.#agentFound(undefined);
+      }
     } else if (waitedMs >= this.#host.limits.initiationGraceMs) {
       this.#start(noInitiation);
     }
@@ -390,6 +404,13 @@ export class Session {
       this.#outlet.control(metadata);
       const { errorType, code, reason } = resolved.refusal;
       this.#links.log('session.refused', { error_type: errorType });
+      const { agent_id: agentId } = this.#agent;
+      const agentVersion = this.#host.versionOf(agentId);
+      const { conversationId } = this.#facts;
+      this.#records.begin(
+        { conversationId, agentId, agentVersion, userId: initiation.userId, document: { text_only: isTextOnly } },
+        undefined,
+      );
       // A forbidden override is told by the close alone, as clients know it.
       if (errorType !== 'override_error') this.#outlet.control({ type: 'error', code, errorType, message: reason });
       this.#end(code, reason, 'failed');
@@ -431,6 +452,7 @@ export class Session {
         agentVersion: this.#host.versionOf(profile.agentId),
         userId: profile.userId,
         document: {
+          privacy: profile.agent.platform_settings.privacy,
           text_only: profile.isTextOnly,
           main_language: profile.language,
           environment: initiation.environment ?? (facts.environment === '' ? 'production' : facts.environment),

@@ -4,6 +4,7 @@
  * written by whoever runs the engine and are not bounded.
  */
 import { EngineError } from '../shared/errors.js';
+import { dueAtMs } from './due.js';
 import { type Place, pageOf, placeOf, rowsOfPage } from './paging.js';
 import {
   type AgentQuery,
@@ -52,6 +53,7 @@ type StoredConversation = {
   text: string;
   status: ConversationStatus;
   endedAtMs: number | undefined;
+  dueAtMs: number | undefined;
   readonly items: Map<number, StoredItem>;
 };
 
@@ -153,9 +155,10 @@ export class MemoryStore implements Store {
     return created;
   }
 
-  async beginConversation(head: ConversationHead): Promise<void> {
+  async beginConversation(head: ConversationHead): Promise<boolean> {
     const conversationId = storedId(head.conversationId);
-    if (this.#conversations.has(conversationId)) return;
+    const known = this.#conversations.get(conversationId);
+    if (known !== undefined) return known.status === 'in-progress' && known.head.startedAtMs === head.startedAtMs;
     const { agentVersion, startedAtMs } = head;
     const text = documentText(head.document);
     this.#conversations.set(conversationId, {
@@ -169,10 +172,12 @@ export class MemoryStore implements Store {
       text,
       status: 'in-progress',
       endedAtMs: undefined,
+      dueAtMs: undefined,
       items: new Map(),
     });
     this.#characters += text.length;
     this.#forgetConversations();
+    return true;
   }
 
   async putItem(conversationId: string, item: TranscriptItem): Promise<void> {
@@ -187,22 +192,23 @@ export class MemoryStore implements Store {
   async endConversation(conversationId: string, ending: ConversationEnding): Promise<void> {
     const conversation = this.#conversations.get(storedText(conversationId));
     if (conversation === undefined) return;
-    this.#amend(conversation, ending.document);
-    conversation.status = ending.status;
-    conversation.endedAtMs = ending.endedAtMs;
+    this.#amend(conversation, ending.document, ending);
   }
 
   async amendConversation(conversationId: string, change: Json): Promise<boolean> {
     const conversation = this.#conversations.get(storedText(conversationId));
     if (conversation === undefined) return false;
-    this.#amend(conversation, change);
+    this.#amend(conversation, change, undefined);
     return true;
   }
 
-  #amend(conversation: StoredConversation, change: Json): void {
+  #amend(conversation: StoredConversation, change: Json, ending: ConversationEnding | undefined): void {
     const text = amendedText(conversation.text, change);
     this.#characters += text.length - conversation.text.length;
     conversation.text = text;
+    conversation.status = ending?.status ?? conversation.status;
+    conversation.endedAtMs = ending?.endedAtMs ?? conversation.endedAtMs;
+    conversation.dueAtMs = dueAtMs(documentOf(text), conversation.endedAtMs);
   }
 
   async conversation(conversationId: string): Promise<ConversationRecord | undefined> {
@@ -243,14 +249,9 @@ export class MemoryStore implements Store {
     return [];
   }
 
-  async endedBefore(agentId: string, endedBeforeMs: number): Promise<readonly string[]> {
-    const wanted = storedText(agentId);
+  async dueConversations(atMs: number): Promise<readonly string[]> {
     return [...this.#conversations.values()]
-      .flatMap(({ head, endedAtMs }) =>
-        head.agentId === wanted && endedAtMs !== undefined && endedAtMs < endedBeforeMs
-          ? [{ key: endedAtMs, id: head.conversationId }]
-          : [],
-      )
+      .flatMap(({ head, dueAtMs: key }) => (key !== undefined && key <= atMs ? [{ key, id: head.conversationId }] : []))
       .sort(comparePlaces)
       .slice(0, storeLimits.pageMax)
       .map(({ id }) => id);

@@ -77,8 +77,16 @@ const first: readonly string[] = [
    )`,
 ];
 
+/** When retention has to act. What ended before there was this column is due at once: the documents say nothing of it yet. */
+const second: readonly string[] = [
+  'ALTER TABLE parley_conversations ADD COLUMN due_at_ms double precision',
+  'UPDATE parley_conversations SET due_at_ms = ended_at_ms',
+  'CREATE INDEX parley_conversations_due ON parley_conversations (due_at_ms, conversation_id) WHERE due_at_ms IS NOT NULL',
+  'DROP INDEX parley_conversations_by_end',
+];
+
 /** Step 1 is the first of the list. */
-export const migrations: readonly (readonly string[])[] = [first];
+export const migrations: readonly (readonly string[])[] = [first, second];
 
 /** Brings the database to the newest step. Fails with `config` for one that a newer engine made, or that does not speak UTF-8. */
 export async function migrate(connection: SqlConnection): Promise<void> {

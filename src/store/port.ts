@@ -61,7 +61,10 @@ export type ConversationHead = {
   readonly agentVersion: number;
   readonly userId: string | undefined;
   readonly startedAtMs: number;
-  /** Whatever else is known at the start: formats, text only, language, source, environment, the initiation message without secrets. */
+  /**
+   * Whatever else is known at the start: formats, text only, language, source, environment, the initiation message without secrets, and
+   * `privacy`, the agent's settings of that name.
+   */
   readonly document: Json;
 };
 export type ConversationEnding = {
@@ -123,8 +126,11 @@ export interface Store {
   resources(kind: ResourceKind): Promise<readonly Resource[]>;
   deleteResource(kind: ResourceKind, id: string): Promise<boolean>;
 
-  /** The first word stands: a head for an id that is known already is dropped. */
-  beginConversation(head: ConversationHead): Promise<void>;
+  /**
+   * The first word stands: a head for an id that is known is dropped. False when it is that of another conversation: one that has ended, or
+   * that began at another instant.
+   */
+  beginConversation(head: ConversationHead): Promise<boolean>;
   /** Writes or replaces one item; durable when it resolves. Items of an unknown conversation are dropped. */
   putItem(conversationId: string, item: TranscriptItem): Promise<void>;
   endConversation(conversationId: string, ending: ConversationEnding): Promise<void>;
@@ -137,8 +143,8 @@ export interface Store {
   deleteConversation(conversationId: string): Promise<boolean>;
   /** Conversations still in progress that began before `startedBeforeMs` and that no living process of this engine holds: ended as `failed`. Returns their ids. */
   closeAbandoned(startedBeforeMs: number, ending: ConversationEnding): Promise<readonly string[]>;
-  /** Ids of conversations of an agent that ended before `endedBeforeMs`, oldest first, at most 100. For retention. */
-  endedBefore(agentId: string, endedBeforeMs: number): Promise<readonly string[]>;
+  /** Ids of conversations of which, by their own documents (`due.ts`), something had to go by `atMs`, longest due first, at most 100. */
+  dueConversations(atMs: number): Promise<readonly string[]>;
 
   /** Writes or replaces it; the conversation need not be known. */
   putFile(file: FileRecord): Promise<void>;

@@ -94,6 +94,6 @@ function bytesIn(row: Row, column: string): Uint8Array {
 }
 
 /** Undefined for the database's null. */
-function optionalIn<Value>(row: Row, column: string, read: (row: Row, column: string) => Value): Value | undefined {
+export function optionalIn<Value>(row: Row, column: string, read: (row: Row, column: string) => Value): Value | undefined {
   return row[column] === null ? undefined : read(row, column);
 }

@@ -10,6 +10,8 @@
  */
 import { randomUUID } from 'node:crypto';
 import { EngineError } from '../shared/errors.js';
+import { Turns } from '../shared/turns.js';
+import { dueAtMs } from './due.js';
 import { migrate } from './migrations.js';
 import { type Place, pageOf, placeOf, rowsOfPage } from './paging.js';
 import {
@@ -31,7 +33,7 @@ import {
 } from './port.js';
 import { Conditions } from './sql-conditions.js';
 import type { Query, Row, SqlConnection, SqlValue } from './sql-connection.js';
-import { agentOf, fileOf, numberIn, resourceOf, summaryOf, textIn } from './sql-rows.js';
+import { agentOf, fileOf, numberIn, optionalIn, resourceOf, summaryOf, textIn } from './sql-rows.js';
 import { amendedText, checkFile, documentOf, documentText, folded, searchableText, storedId, storedText } from './text.js';
 import { within } from './within.js';
 
@@ -66,8 +68,8 @@ export class SqlStore implements Store {
   #waitingBytes = 0;
   /** Rows are only marked as deleted; a server takes their place back by itself, an embedded database when it is told to. */
   #hasDeleted = false;
-  /** The last write to each conversation that has one under way. */
-  readonly #lastWrites = new Map<string, Promise<unknown>>();
+  /** Writes to each conversation, one after another. */
+  readonly #writes = new Turns();
 
   /** `onProblem` hears of what fails while nobody waits for it. */
   constructor(connection: SqlConnection, onProblem: (problem: EngineError) => void) {
@@ -229,7 +231,7 @@ export class SqlStore implements Store {
     return rows.length > 0;
   }
 
-  async beginConversation(head: ConversationHead): Promise<void> {
+  async beginConversation(head: ConversationHead): Promise<boolean> {
     const conversationId = storedId(head.conversationId);
     const values = [
       conversationId,
@@ -240,14 +242,21 @@ export class SqlStore implements Store {
       documentText(head.document),
       this.#instanceId,
     ];
-    await this.#write(
+    const written = await this.#write(
       conversationId,
       `INSERT INTO parley_conversations
          (conversation_id, agent_id, agent_version, user_id, started_at_ms, status, document, instance_id)
        VALUES ($1, $2, $3, $4, $5, 'in-progress', $6, $7)
-       ON CONFLICT (conversation_id) DO NOTHING`,
+       ON CONFLICT (conversation_id) DO NOTHING RETURNING conversation_id`,
       values,
     );
+    if (written.length > 0) return true;
+    // The same head may come again: of an attempt before that was written after all.
+    const same = await this.#query(
+      `SELECT status FROM parley_conversations WHERE conversation_id = $1 AND status = 'in-progress' AND started_at_ms = $2::double precision`,
+      [conversationId, head.startedAtMs],
+    );
+    return same.length > 0;
   }
 
   async putItem(conversationId: string, item: TranscriptItem): Promise<void> {
@@ -274,7 +283,7 @@ export class SqlStore implements Store {
   #amend(conversationId: string, change: Json, ending: ConversationEnding | undefined): Promise<boolean> {
     const id = storedText(conversationId);
     const work = (query: Query): Promise<boolean> => amend(query, id, change, ending);
-    return this.#bounded(0, () => this.#inOrder(id, () => this.#connection.transaction(work, storeLimits.queryMs)));
+    return this.#bounded(0, () => this.#writes.run(id, () => this.#connection.transaction(work, storeLimits.queryMs)));
   }
 
   async conversation(conversationId: string): Promise<ConversationRecord | undefined> {
@@ -368,11 +377,11 @@ export class SqlStore implements Store {
     ]);
   }
 
-  async endedBefore(agentId: string, endedBeforeMs: number): Promise<readonly string[]> {
+  async dueConversations(atMs: number): Promise<readonly string[]> {
     const rows = await this.#query(
-      `SELECT conversation_id FROM parley_conversations WHERE agent_id = $1 AND ended_at_ms < $2
-       ORDER BY ended_at_ms, conversation_id LIMIT ${storeLimits.pageMax}`,
-      [storedText(agentId), endedBeforeMs],
+      `SELECT conversation_id FROM parley_conversations WHERE due_at_ms <= $1
+       ORDER BY due_at_ms, conversation_id LIMIT ${storeLimits.pageMax}`,
+      [atMs],
     );
     return rows.map((row) => textIn(row, 'conversation_id'));
   }
@@ -414,7 +423,7 @@ export class SqlStore implements Store {
 
   /** A statement that writes to a conversation. */
   #write(conversationId: string, text: string, values: readonly SqlValue[]): Promise<readonly Row[]> {
-    return this.#bounded(bytesOf(values), () => this.#inOrder(conversationId, () => this.#connection.query(text, values)));
+    return this.#bounded(bytesOf(values), () => this.#writes.run(conversationId, () => this.#connection.query(text, values)));
   }
 
   /** One call of the store: so many at once, so many bytes, so long. */
@@ -432,28 +441,21 @@ export class SqlStore implements Store {
     this.#underWay.add(done);
     return within(done, storeLimits.queryMs, this.name);
   }
-
-  /** Runs `work` when the writes to this conversation that were asked before have ended, well or not. */
-  async #inOrder<Result>(conversationId: string, work: () => Promise<Result>): Promise<Result> {
-    const before = this.#lastWrites.get(conversationId) ?? Promise.resolve();
-    const result = before.then(work, work);
-    this.#lastWrites.set(conversationId, result);
-    try {
-      return await result;
-    } finally {
-      if (this.#lastWrites.get(conversationId) === result) this.#lastWrites.delete(conversationId);
-    }
-  }
 }
 
 /** Lays `change` over the document; with `ending`, it has ended. False when there is no such conversation. */
 async function amend(query: Query, id: string, change: Json, ending: ConversationEnding | undefined): Promise<boolean> {
-  const [row] = await query('SELECT document FROM parley_conversations WHERE conversation_id = $1 FOR NO KEY UPDATE', [id]);
+  const [row] = await query(
+    'SELECT document, ended_at_ms FROM parley_conversations WHERE conversation_id = $1 FOR NO KEY UPDATE',
+    [id],
+  );
   if (row === undefined) return false;
+  const text = amendedText(textIn(row, 'document'), change);
+  const endedAtMs = ending?.endedAtMs ?? optionalIn(row, 'ended_at_ms', numberIn);
   await query(
-    `UPDATE parley_conversations SET document = $2, status = coalesce($3, status), ended_at_ms = coalesce($4, ended_at_ms)
+    `UPDATE parley_conversations SET document = $2, status = coalesce($3, status), ended_at_ms = $4, due_at_ms = $5
      WHERE conversation_id = $1`,
-    [id, amendedText(textIn(row, 'document'), change), ending?.status ?? null, ending?.endedAtMs ?? null],
+    [id, text, ending?.status ?? null, endedAtMs ?? null, dueAtMs(documentOf(text), endedAtMs) ?? null],
   );
   return true;
 }

@@ -111,6 +111,8 @@ function sourceOf(value: JsonObject, path: readonly (string | number)[]): ValueS
   if (isSet(constant)) return { kind: 'constant', value: constant };
   if (isSet(variable)) {
     if (typeof variable !== 'string') throw new SchemaProblem([...path, 'dynamic_variable'], 'must be the name of a variable');
+    // The other side, and whoever reads what it answers, sees these values.
+    if (isSecretName(variable)) throw new SchemaProblem([...path, 'dynamic_variable'], 'secrets may be used in headers only');
     return { kind: 'variable', name: variable };
   }
   const allowed = isObject(value['allowed_values'])
@@ -225,6 +227,11 @@ function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
+}
+
+/** Of a dynamic variable that neither the model nor the transcript may see. */
+export function isSecretName(variable: string): boolean {
+  return variable.startsWith('secret__');
 }
 
 const placeholder = /\{\{\s*([\w.-]+)\s*\}\}/g;

@@ -11,7 +11,7 @@ import { ms } from '../shared/units.js';
 import { type GuardedHttp, type HttpRequest, readBeginning } from './guarded-http.js';
 import { type HeaderValue, type ToolOutcome, type ToolRun, toolLimits, type WebhookTool } from './port.js';
 import { capped, textOf, withoutSecrets } from './result-text.js';
-import { fillIn, fillText, isObject, placeholdersOf } from './schema.js';
+import { fillIn, fillText, isObject, isSecretName, placeholdersOf } from './schema.js';
 
 export type ToolContext = {
   readonly http: GuardedHttp;
@@ -32,7 +32,8 @@ export async function runWebhook(tool: WebhookTool, run: ToolRun, context: ToolC
   const startedAtMs = nowMs();
   const deadline = new Deadline(systemTimers, context.signal);
   deadline.arm(ms(tool.timeoutMs));
-  const secrets: string[] = [];
+  // Wherever they are used.
+  const secrets = Object.entries(context.variables).flatMap(([name, value]) => (isSecretName(name) ? [value] : []));
   let outcome: Pick<ToolOutcome, 'isError' | 'result' | 'isTruncated'>;
   try {
     const given = checkedArguments(tool, run.argumentsJson);
@@ -107,7 +108,7 @@ export async function headersFrom(
     filled[name.toLowerCase()] = text;
     if (typeof value !== 'string') continue;
     for (const variable of placeholdersOf(value)) {
-      if (variable.startsWith('secret__')) secrets.push(context.variables[variable]!);
+      if (isSecretName(variable)) secrets.push(context.variables[variable]!);
     }
   }
   return filled;

@@ -67,6 +67,8 @@ export function transcribed(work: Work, event: Extract<TurnEvent, { type: 'trans
 
 export function typed(work: Work, text: string): void {
   work.state.callerAtMs = work.atMs;
+  // What the agent was kept quiet for is here.
+  work.state.quietUntilMs = work.atMs;
   work.state.isSkipping = false;
   stopAgent(work, 'typed');
   if (work.state.open !== undefined) dropTurn(work, 'typed');

@@ -57,7 +57,7 @@ export function createTestRest(
     directory,
     recordings: undefined,
     retention: new Retention(store, directory, undefined, nowMs),
-    conversations: new ConversationBook(store, new Recorder('test'), () => undefined),
+    conversations: new ConversationBook(store, directory, new Recorder('test'), () => undefined),
     toolUsage: new ToolUsage(),
     setup: {
       store: { kind: 'memory' },
