@@ -85,10 +85,11 @@ export class SeriesCollector {
   }
 }
 
-/** Looks once a second, on a fixed grid. The timer does not keep the thread alive. */
+/** Looks once a second. The timer does not keep the thread alive. */
 export function collectSeries(strips: Strips, slots: readonly Slot[], history: SeriesHistory): { stop(): void } {
   const collector = new SeriesCollector(strips, slots, nowMs());
-  let dueAtMs: number = nowMs();
+  // On whole seconds of the wall clock, so that a bucket is of one second and not of two halves.
+  let dueAtMs = nowMs() - (Date.now() % seriesBounds.intervalMs);
   let timer: NodeJS.Timeout;
   const next = (): void => {
     // A late look does not shift the ones that follow; those that were missed are not made up for.

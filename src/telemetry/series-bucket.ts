@@ -7,7 +7,7 @@ export const seriesBounds = {
   /** A quarter of an hour. */
   bucketsMax: 900,
   /** In one answer; whoever wants more asks again. Main copies an answer at once, so it is kept small. */
-  bucketsPerAnswerMax: 120,
+  bucketsPerAnswerMax: 60,
 } as const;
 
 /** Of one thread: `main`, `api`, `vad`, `vad 2` for the second lane, …; `others` for what has no strip (pools, garbage collection, the kernel's work). */
