@@ -75,7 +75,7 @@ const sample = spreadOf(
   () => {
     sampleAtMs += 1001;
   },
-  () => recorders.conversation.sample(sampleAtMs),
+  () => recorders.conversation.sample(sampleAtMs, true),
 );
 
 const block = createBlock(calls);

@@ -139,7 +139,7 @@ test('the collector puts threads and lanes together', (t) => {
     recorder.record('loop_delay', lane);
     recorder.count('parley_turns_total', 'kind="spoken"', 3);
     recorder.figures = () => ({ gauges: [{ name: 'parley_vad_sessions', labels: '', value: 2 }], counters: [] });
-    recorder.sample(1000);
+    recorder.sample(1000, lane === 0);
   }
   slots[1]!.store(Cell.inputWritten, 3200);
   slots[1]!.store(Cell.vadRead, 1600);
@@ -161,6 +161,7 @@ test('the collector puts threads and lanes together', (t) => {
   });
   t.notOk('heap_kib' in bucket.gauges, 'facts of threads stay with them');
   t.ok((bucket.threads['vad 2']?.heap_kib ?? 0) > 1000);
+  t.ok('loop_permille' in bucket.threads['vad']! && !('loop_permille' in bucket.threads['vad 2']!));
   const next = collector.look(3500, 1_700_000_001_500);
   t.match(next, { duration_ms: 1500, counters: {}, histograms: {} });
   t.same(Object.keys(next.histograms), [], 'nothing twice');

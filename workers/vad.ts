@@ -127,7 +127,7 @@ while (Atomics.load(board, Board.stop) === 0) {
   readPorts();
   Atomics.add(board, Board.vadBeat, 1);
   const startedAtMs = nowMs();
-  recorder.sample(startedAtMs);
+  recorder.sample(startedAtMs, false);
   const isBehind = await pass();
   if (isBehind) continue;
   // Hops that come meanwhile are one batch. The first after that wakes the thread at once.

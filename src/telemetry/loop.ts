@@ -11,7 +11,7 @@ export function watchLoop(recorder: Recorder): { stop(): void } {
     const atMs = nowMs();
     recorder.record('loop_delay', atMs - dueAtMs);
     dueAtMs = atMs + periodMs;
-    recorder.sample(atMs);
+    recorder.sample(atMs, true);
   }, periodMs);
   timer.unref();
   return { stop: () => clearInterval(timer) };

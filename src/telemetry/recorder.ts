@@ -92,18 +92,20 @@ export class Recorder {
     this.#strip.record(this.#strip.cell('histogram', name), size);
   }
 
-  /** To be called often: once a second it writes the facts of the thread to its strip (a few microseconds). */
-  sample(atMs: number): void {
+  /** To be called often: once a second it writes the facts of the thread to its strip (a few microseconds). `isEvented`: it lives on its event loop. */
+  sample(atMs: number, isEvented: boolean): void {
     if (atMs < this.#sampleAtMs) return;
     this.#sampleAtMs = atMs + samplePeriodMs;
     const strip = this.#strip;
     const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics();
     strip.set(strip.cell('gauge', 'heap_kib'), heapBytes / 1024);
     strip.set(strip.cell('gauge', 'external_kib'), externalBytes / 1024);
-    const loop = performance.eventLoopUtilization();
-    const { utilization } = performance.eventLoopUtilization(loop, this.#loopBefore);
-    this.#loopBefore = loop;
-    strip.set(strip.cell('gauge', 'loop_permille'), utilization * 1000);
+    if (isEvented) {
+      const loop = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(loop, this.#loopBefore);
+      this.#loopBefore = loop;
+      strip.set(strip.cell('gauge', 'loop_permille'), utilization * 1000);
+    }
     const { counters, gauges } = this.figures();
     for (const { name, labels, value } of gauges) strip.set(strip.cell('gauge', keyOf(name, labels)), value);
     // A count that is known as a whole is stored as one.
