@@ -10,7 +10,7 @@ import { type Config, fixed } from './config.js';
 import { signingKeyOf } from './server/access.js';
 import { ApiGate } from './server/api-gate.js';
 import { Calls, type Visitor } from './server/calls.js';
-import { callsMetrics } from './server/calls-metrics.js';
+import { callsFigures, callsMetrics } from './server/calls-metrics.js';
 import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
 import { createRoutes } from './server/routes.js';
@@ -25,6 +25,7 @@ import { createLog, type Log } from './telemetry/log.js';
 import { watchLoop } from './telemetry/loop.js';
 import { prometheusText } from './telemetry/prometheus.js';
 import { Recorder } from './telemetry/recorder.js';
+import { createStrips } from './telemetry/strip.js';
 import { Threads } from './threads.js';
 
 const socketLimits = {
@@ -80,13 +81,14 @@ export class Engine {
     const log = createLog(config.logLevel);
     const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
     const block = createBlock(config.sessionsMax);
-    const recorder = new Recorder('main');
+    const strips = createStrips(config.lanes);
+    const recorder = new Recorder('main', strips.main);
     const keys = { apiKey: config.api.apiKey, signingKey: signingKeyOf(config.api.signingKey, config.api.apiKey) };
     const isLoopback = isLoopbackHost(config.host);
     const gate: { current: ApiGate | undefined } = { current: undefined };
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
-    const apiFacts = { version, signingKey: keys.signingKey, isLoopback, processStartedAtMs: Date.now() };
+    const apiFacts = { version, signingKey: keys.signingKey, isLoopback, processStartedAtMs: Date.now(), strips };
     const threads = await Threads.start(config, [...agents.values()], block, apiFacts, {
       onConversation: (message) => calls.current?.fromConversation(message),
       onReleased: (message) => calls.current?.released(message),
@@ -108,6 +110,7 @@ export class Engine {
     gate.current = api;
     const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys);
     calls.current = live;
+    recorder.figures = () => callsFigures(live);
     const page = loadPages();
     const answers = async (): Promise<MetricsAnswer[]> => [
       callsMetrics(live, recorder, 'text'),

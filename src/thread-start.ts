@@ -7,6 +7,7 @@ import type { SharedBlock } from './shared/slots.js';
 import type { AgentConfig } from './store/agents.js';
 import type { SttSetup } from './stt/create.js';
 import type { LogLevel } from './telemetry/log.js';
+import type { StripMemory, Strips } from './telemetry/strip.js';
 import type { TtsSetup } from './tts/create.js';
 
 type AnyThread = {
@@ -14,6 +15,8 @@ type AnyThread = {
   readonly logLevel: LogLevel;
   /** Orders of the life of the thread: ready, metrics, stop. */
   readonly control: MessagePort;
+  /** Where the thread writes its figures for the dashboard. */
+  readonly strip: StripMemory;
 };
 
 type ToTheApi = { readonly api: MessagePort };
@@ -76,6 +79,10 @@ export type ApiStart = AnyThread & {
   readonly isLoopback: boolean;
   /** Unix; when the process started, not the thread. Conversations that began before it and are not over belong to nobody. */
   readonly processStartedAtMs: number;
+  /** Of every thread, to be read. */
+  readonly strips: Strips;
+  /** Who serves, for the dashboard. */
+  readonly providers: ProviderNames;
   /** In the order of the lanes. */
   readonly ports: {
     readonly main: MessagePort;

@@ -7,6 +7,7 @@ import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import type { FromApiToMain, ToApiFromMain } from './api/links.js';
 import { type ApiEnds, ApiThread, beget } from './api-thread.js';
 import { type Config, fixed } from './config.js';
+import type { ProviderNames } from './conversation/context.js';
 import type { FromConversation } from './conversation/links.js';
 import type { Lanes } from './server/calls.js';
 import { EngineError, type Problem } from './shared/errors.js';
@@ -14,6 +15,7 @@ import type { MetricsAnswer, MetricsAsk, Released, SessionFailed } from './share
 import { Board, Cell, createBoard, type SharedBlock } from './shared/slots.js';
 import { hopSamples } from './shared/units.js';
 import type { AgentConfig } from './store/agents.js';
+import type { Strips } from './telemetry/strip.js';
 import type { ApiRenewed, ApiStart, ConversationStart, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
 
 type ThreadName = ThreadStart['thread'];
@@ -41,7 +43,7 @@ export type ThreadEvents = {
 };
 
 /** What the API thread is started with, besides what the settings say. */
-export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs'>;
+export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs' | 'strips'>;
 
 export class Threads {
   /** What the threads said of themselves when they were ready, one line each. */
@@ -86,11 +88,16 @@ export class Threads {
     facts: ApiFacts,
     events: ThreadEvents,
   ): Promise<Threads> {
+    const { logLevel } = config;
     const spawn = (ends: ApiEnds): Thread =>
-      startThread({ ...facts, thread: 'api', block, logLevel: config.logLevel, agents, setup: config.api, ports: ends });
+      startThread({
+        ...facts,
+        ...{ thread: 'api', block, logLevel, agents, setup: config.api, ports: ends },
+        ...{ strip: facts.strips.api, providers: providersOf(config) },
+      });
     const born = beget(config.lanes, spawn);
     const started = Array.from({ length: config.lanes }, (_, index) =>
-      startLane(config, agents, block, born.conversations[index]!, born.voices[index]!),
+      startLane(config, agents, block, facts.strips.lanes[index]!, born.conversations[index]!, born.voices[index]!),
     );
     const says = await Promise.all([...started.flatMap((lane) => lane.threads), born.thread].map(readiness));
     const relink = (conversations: readonly MessagePort[], voices: readonly MessagePort[]): void => {
@@ -222,6 +229,7 @@ function startLane(
   config: Config,
   agents: readonly AgentConfig[],
   block: SharedBlock,
+  strips: Strips['lanes'][number],
   conversationApi: MessagePort,
   ttsApi: MessagePort,
 ): Lane {
@@ -242,6 +250,7 @@ function startLane(
   const vad: Omit<VadStart, 'control'> = {
     ...common,
     thread: 'vad',
+    strip: strips.vad,
     modelPath: config.vadModelPath,
     passMs: fixed.vadPassMs,
     ports: { main: vadMain, conversation: vadConversation, stt: vadStt },
@@ -249,6 +258,7 @@ function startLane(
   const stt: Omit<SttStart, 'control'> = {
     ...common,
     thread: 'stt',
+    strip: strips.stt,
     stt: config.stt,
     pullMs: fixed.sttPullMs,
     warmGrammar: agents.find((agent) => agent.agent_id === 'default')?.parley.grammar,
@@ -257,9 +267,10 @@ function startLane(
   const conversation: Omit<ConversationStart, 'control'> = {
     ...common,
     thread: 'conversation',
+    strip: strips.conversation,
     llm: config.llm,
     agents,
-    providers: { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider },
+    providers: providersOf(config),
     limits: {
       initiationGraceMs: fixed.initiationGraceMs,
       pingIntervalMs: fixed.pingIntervalMs,
@@ -272,6 +283,7 @@ function startLane(
   const tts: Omit<TtsStart, 'control'> = {
     ...common,
     thread: 'tts',
+    strip: strips.tts,
     tts: config.tts,
     ports: { main: ttsMain, conversation: ttsConversation, api: ttsApi },
   };
@@ -280,6 +292,10 @@ function startLane(
     threads: [startThread(vad), startThread(stt), startThread(conversation), startThread(tts)],
     main: { vad: mainVad, stt: mainStt, conversation: mainConversation, tts: mainTts },
   };
+}
+
+function providersOf({ stt, llm, tts }: Config): ProviderNames {
+  return { stt: stt.provider, llm: llm.provider, tts: tts.provider };
 }
 
 type Ports = Readonly<Record<string, MessagePort | readonly MessagePort[]>>;

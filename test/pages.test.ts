@@ -22,6 +22,13 @@ test('every file that the page asks for is there, with its type', (t) => {
     svg: 'image/svg+xml',
   };
   for (const path of assets) t.equal(pages('GET', path)?.headers?.['content-type'], types[path.split('.').at(-1)!], path);
+  const dashboard = pages('GET', '/dashboard');
+  t.match(dashboard?.headers, { 'content-type': 'text/html; charset=utf-8' });
+  const its = [...String(dashboard?.body).matchAll(/(?:src|href)="([^"]*)"/g)].map((match) => match[1]!);
+  t.ok(
+    its.some((path) => /\/dashboard-.*\.js$/.test(path)) && its.every((path) => assets.includes(path)),
+    'so are those of the dashboard',
+  );
   const worklets = [...String(pages('GET', script)?.body).matchAll(/\/assets\/[\w.-]+\.js/g)].map(([path]) => path);
   t.ok(worklets.length >= 3, 'the client’s two worklets and the resampler are files of the page');
   for (const path of worklets) t.equal(pages('GET', path)?.status, 200, path);

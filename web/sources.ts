@@ -18,7 +18,10 @@ export type Manifest = {
 };
 
 /** Packages whose code is in the build, or makes it. */
-const packages = ['@elevenlabs/client', 'preact', 'vite'] as const;
+const packages = ['@elevenlabs/client', 'preact', 'uplot', 'vite'] as const;
+
+/** Files of the engine that are in the build too: the shape of the turn event, and of what the dashboard is sent. */
+const shared = ['src/wire/turn-event.ts', 'src/telemetry/interval-histogram.ts', 'src/telemetry/series-bucket.ts'] as const;
 
 export function hashOf(bytes: string | Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
@@ -36,8 +39,7 @@ export function filesBelow(folder: URL): string[] {
 /** `root`: the folder of the checkout. */
 export function hashSources(root: URL): string {
   const sources = filesBelow(new URL('web/src/', root)).map((path) => `web/src/${path}`);
-  // The shape of the turn event is the one file of the engine that the console shares.
-  const files = [...sources, 'web/index.html', 'web/vite.config.ts', 'web/sources.ts', 'src/wire/turn-event.ts'];
+  const files = [...sources, 'web/index.html', 'web/dashboard.html', 'web/vite.config.ts', 'web/sources.ts', ...shared];
   const lines = files.map((path) => `${path} ${hashOf(readFileSync(new URL(path, root), 'utf8').replaceAll('\r\n', '\n'))}`);
   const { devDependencies } = JSON.parse(readFileSync(new URL('package.json', root), 'utf8')) as {
     devDependencies: Record<string, string>;

@@ -40,6 +40,12 @@ export default defineConfig({
     reportCompressedSize: false,
     // Nothing inside a data: URL, which the page's policy would stop.
     assetsInlineLimit: 0,
+    rolldownOptions: {
+      input: {
+        index: fileURLToPath(new URL('web/index.html', root)),
+        dashboard: fileURLToPath(new URL('web/dashboard.html', root)),
+      },
+    },
   },
   server: { proxy: { '/v1': { target: 'http://127.0.0.1:8080', ws: true }, '/readyz': 'http://127.0.0.1:8080' } },
 });

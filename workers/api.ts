@@ -13,11 +13,14 @@ import { PostCall } from '../src/api/post-call.js';
 import { Recordings, recordingLimits } from '../src/api/recording.js';
 import { createRest } from '../src/api/rest.js';
 import { Retention, retentionLimits } from '../src/api/retention.js';
+import { collectSeries } from '../src/api/series-collector.js';
+import { SeriesHistory } from '../src/api/series-history.js';
 import { abandonedCheckMs, closeAbandoned, putInOrder } from '../src/api/start-up.js';
 import { ToolUsage } from '../src/api/tool-usage.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { MetricsAsk } from '../src/shared/links.js';
+import { randomId } from '../src/shared/random-id.js';
 import { Slot } from '../src/shared/slots.js';
 import { openStore } from '../src/store/open.js';
 import { createLog } from '../src/telemetry/log.js';
@@ -36,7 +39,7 @@ const start = startOf<ApiStart>('api');
 const { main, conversations: conversationPorts, voices } = start.ports;
 const { setup } = start;
 const unixMs = (): number => Date.now();
-const recorder = new Recorder('api');
+const recorder = new Recorder('api', start.strip);
 const log = createLog(start.logLevel);
 
 function problem(event: string, error: unknown, fields: Record<string, string | number> = {}): void {
@@ -91,6 +94,8 @@ async function onOver(conversationId: string, agentId: string): Promise<void> {
   await retention.atEnd(conversationId);
 }
 
+const history = new SeriesHistory(randomId());
+const series = collectSeries(start.strips, slots, history);
 const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, nowMs: unixMs, onOver, log });
 const rest = createRest(
   {
@@ -104,6 +109,9 @@ const rest = createRest(
     version: start.version,
     signingKey: start.signingKey,
     isLoopback: start.isLoopback,
+    history,
+    sessionsMax: slots.length,
+    providers: start.providers,
     nowMs: unixMs,
   },
   (ask, error) => {
@@ -172,30 +180,28 @@ function openUp(): void {
   );
 }
 
+recorder.figures = () => {
+  const { running, mcpServers } = tools.counts();
+  const gauges: readonly (readonly [string, number])[] = [
+    ['parley_api_conversations', conversations.liveCount],
+    ['parley_api_requests', http.workingCount],
+    ['parley_store_queue', conversations.queuedCount],
+    ['parley_tools_running', running],
+    ['parley_mcp_servers', mcpServers],
+    ['parley_recordings', recordings?.activeCount ?? 0],
+  ];
+  const counters = Object.entries(recordings?.counters ?? {}).map(([name, value]) => ({
+    name: `parley_recordings_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`,
+    labels: '',
+    value,
+  }));
+  return { gauges: gauges.map(([name, value]) => ({ name, labels: '', value })), counters };
+};
 const loop = watchLoop(recorder);
 start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
-    const { running, mcpServers } = tools.counts();
-    const gauges: readonly (readonly [string, number])[] = [
-      ['parley_api_conversations', conversations.liveCount],
-      ['parley_api_requests', http.workingCount],
-      ['parley_store_queue', conversations.queuedCount],
-      ['parley_tools_running', running],
-      ['parley_mcp_servers', mcpServers],
-      ['parley_recordings', recordings?.activeCount ?? 0],
-    ];
-    const counters = Object.entries(recordings?.counters ?? {}).map(([name, value]) => ({
-      name: `parley_recordings_${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}_total`,
-      labels: '',
-      value,
-    }));
-    start.control.postMessage(
-      recorder.answer(
-        message,
-        gauges.map(([name, value]) => ({ name, labels: '', value })),
-        counters,
-      ),
-    );
+    const { gauges, counters } = recorder.figures();
+    start.control.postMessage(recorder.answer(message, gauges, counters));
     return;
   }
   clearInterval(recordingTimer);
@@ -203,6 +209,7 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   clearInterval(abandonedTimer);
   clearTimeout(openTimer);
   loop.stop();
+  series.stop();
   void stop();
 });
 

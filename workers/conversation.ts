@@ -24,7 +24,7 @@ import { type ApiRenewed, type ConversationStart, startOf } from '../src/thread-
 
 const start = startOf<ConversationStart>('conversation');
 const { main, vad, stt, tts } = start.ports;
-const recorder = new Recorder('conversation');
+const recorder = new Recorder('conversation', start.strip);
 const log = createLog(start.logLevel);
 const llms = new LlmPool(createLlm(start.llm));
 const agents = new Map(start.agents.map((agent) => [agent.agent_id, agent]));
@@ -132,6 +132,10 @@ const ticker = setInterval(() => {
   Atomics.add(start.board, Board.conversationBeat, 1);
 }, start.tickMs);
 
+recorder.figures = () => ({
+  gauges: [{ name: 'parley_conversation_sessions', labels: '', value: sessions.size }],
+  counters: [],
+});
 const loop = watchLoop(recorder);
 start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }) => {
   if (message.type === 'api_renewed') {
@@ -139,9 +143,7 @@ start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }
     return;
   }
   if (message.type === 'metrics') {
-    start.control.postMessage(
-      recorder.answer(message, [{ name: 'parley_conversation_sessions', labels: '', value: sessions.size }]),
-    );
+    start.control.postMessage(recorder.answer(message, recorder.figures().gauges));
     return;
   }
   clearInterval(ticker);

@@ -12,7 +12,7 @@ import { type SttStart, startOf } from '../src/thread-start.js';
 
 const start = startOf<SttStart>('stt');
 const { main, vad, conversation } = start.ports;
-const recorder = new Recorder('stt');
+const recorder = new Recorder('stt', start.strip);
 const provider = createStt(start.stt);
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 /** Generation of each open slot; its session exists once conversation has configured it. */
@@ -74,14 +74,16 @@ const ticker = setInterval(() => {
   for (const [slot, session] of sessions) guarded({ slot, generation: open.get(slot) ?? 0 }, main, () => session.pull());
   Atomics.add(start.board, Board.sttBeat, 1);
 }, start.pullMs);
+recorder.figures = () => {
+  let missed = missedSamples;
+  for (const session of sessions.values()) missed += session.missedSamples;
+  return { gauges: [], counters: [{ name: 'parley_input_overrun_samples_total', labels: 'reader="stt"', value: missed }] };
+};
 const loop = watchLoop(recorder);
 
 start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
-    let missed = missedSamples;
-    for (const session of sessions.values()) missed += session.missedSamples;
-    const counters = [{ name: 'parley_input_overrun_samples_total', labels: 'reader="stt"', value: missed }];
-    start.control.postMessage(recorder.answer(message, [], counters));
+    start.control.postMessage(recorder.answer(message, [], recorder.figures().counters));
     return;
   }
   clearInterval(ticker);

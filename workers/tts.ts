@@ -17,7 +17,7 @@ import { alignmentJson } from '../src/wire/audio-out.js';
 
 const start = startOf<TtsStart>('tts');
 const { main, conversation } = start.ports;
-const recorder = new Recorder('tts');
+const recorder = new Recorder('tts', start.strip);
 const provider = createTts(start.tts);
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const open = new Map<number, number>();
@@ -113,6 +113,15 @@ function tickAt(dueAtMs: number): void {
   );
 }
 tickAt((Math.floor(nowMs() / pacing.gridMs) + 1) * pacing.gridMs);
+recorder.figures = () => ({
+  gauges: [],
+  counters: [
+    { name: 'parley_pacer_underruns_total', labels: '', value: counters.underruns },
+    { name: 'parley_pacer_frames_total', labels: '', value: counters.frames },
+    { name: 'parley_pacer_rewinds_total', labels: '', value: counters.rewinds },
+    { name: 'parley_output_ring_full_total', labels: '', value: counters.framesWaited },
+  ],
+});
 const loop = watchLoop(recorder);
 
 start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }) => {
@@ -121,17 +130,7 @@ start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }
     return;
   }
   if (message.type === 'metrics') {
-    const answer = recorder.answer(
-      message,
-      [],
-      [
-        { name: 'parley_pacer_underruns_total', labels: '', value: counters.underruns },
-        { name: 'parley_pacer_frames_total', labels: '', value: counters.frames },
-        { name: 'parley_pacer_rewinds_total', labels: '', value: counters.rewinds },
-        { name: 'parley_output_ring_full_total', labels: '', value: counters.framesWaited },
-      ],
-    );
-    start.control.postMessage(answer);
+    start.control.postMessage(recorder.answer(message, [], recorder.figures().counters));
     return;
   }
   clearTimeout(ticker);

@@ -18,7 +18,7 @@ import { SileroModel } from '../src/vad/model.js';
 const start = startOf<VadStart>('vad');
 const { board } = start;
 const { main, conversation, stt } = start.ports;
-const recorder = new Recorder('vad');
+const recorder = new Recorder('vad', start.strip);
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const model = await SileroModel.load(start.modelPath);
 const detector = new SpeechDetector(model, start.block.slotCount);
@@ -108,6 +108,7 @@ async function pass(): Promise<boolean> {
     isBehind ||= listener.isReady;
   }
   recorder.record('vad_pass', atMs - startedAtMs);
+  recorder.recordSize('vad_batch', batchSize);
   return isBehind;
 }
 
@@ -116,6 +117,7 @@ function hasWork(): boolean {
   return false;
 }
 
+recorder.figures = () => ({ gauges: gauges(), counters: counters() });
 start.control.postMessage({ type: 'ready', says: [`speech detection: ${model.path.split('/').at(-1)}`] });
 
 /** Only the bell ends the sleep before; the beat still goes. */
@@ -125,6 +127,7 @@ while (Atomics.load(board, Board.stop) === 0) {
   readPorts();
   Atomics.add(board, Board.vadBeat, 1);
   const startedAtMs = nowMs();
+  recorder.sample(startedAtMs, false);
   const isBehind = await pass();
   if (isBehind) continue;
   // Hops that come meanwhile are one batch. The first after that wakes the thread at once.

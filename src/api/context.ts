@@ -4,6 +4,7 @@ import type { AgentDirectory } from './agent-directory.js';
 import type { ConversationBook } from './conversation-book.js';
 import type { Recordings } from './recording.js';
 import type { Retention } from './retention.js';
+import type { SeriesHistory } from './series-history.js';
 import type { ApiSetup } from './setup.js';
 import type { ToolUsage } from './tool-usage.js';
 
@@ -20,6 +21,12 @@ export type ApiContext = {
   readonly retention: Retention;
   /** How often tools ran and how long they took, since the start. */
   readonly toolUsage: ToolUsage;
+  /** Figures of the last minutes, for the dashboard. */
+  readonly history: SeriesHistory;
+  /** Places for calls. */
+  readonly sessionsMax: number;
+  /** Who serves: the adapters' names. */
+  readonly providers: { readonly stt: string; readonly llm: string; readonly tts: string };
   /** Unix milliseconds. */
   readonly nowMs: () => number;
 };

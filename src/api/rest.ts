@@ -6,6 +6,7 @@ import { feedbackAndFileRoutes } from './feedback-and-files.js';
 import type { HttpAsk } from './links.js';
 import { openApiRoutes } from './openapi.js';
 import { Router } from './router.js';
+import { seriesRoutes } from './series-routes.js';
 import { signedUrlRoutes } from './signed-urls.js';
 import { telephonyRoutes } from './telephony.js';
 import { toolAndServerRoutes } from './tools-and-servers.js';
@@ -21,6 +22,7 @@ export function createRest(context: ApiContext, onBug: (ask: HttpAsk, error: unk
     ...feedbackAndFileRoutes(context),
     ...toolAndServerRoutes(context),
     ...telephonyRoutes(),
+    ...seriesRoutes(context),
   ];
   const { setup, isLoopback, version } = context;
   return new Router([...routes, ...openApiRoutes(routes, version)], { apiKey: setup.apiKey, isLoopback }, onBug);

@@ -1,25 +1,30 @@
 /** Main's own figures, in the form in which the other threads give theirs. */
 import type { MetricsAnswer, MetricsAsk } from '../shared/links.js';
-import type { Recorder } from '../telemetry/recorder.js';
+import type { Figures, Recorder } from '../telemetry/recorder.js';
 import type { Calls } from './calls.js';
 
-export function callsMetrics(calls: Calls, recorder: Recorder, form: MetricsAsk['form']): MetricsAnswer {
+const plain = (name: string, value: number): { name: string; labels: string; value: number } => ({ name, labels: '', value });
+
+/** What is known without asking the operating system. */
+export function callsFigures(calls: Calls): Figures {
   const { staleFrames, supersededFrames, sentFrames, heldTimes } = calls.counters;
-  const memory = process.memoryUsage();
-  const plain = (name: string, value: number): { name: string; labels: string; value: number } => ({ name, labels: '', value });
-  return recorder.answer(
-    { id: 0, form },
-    [
-      plain('parley_calls', calls.liveCount),
-      plain('parley_slots_free', calls.freeCount),
-      plain('parley_resident_bytes', memory.rss),
-      plain('parley_cpu_seconds', process.cpuUsage().user / 1e6 + process.cpuUsage().system / 1e6),
-    ],
-    [
+  return {
+    gauges: [plain('parley_calls', calls.liveCount), plain('parley_slots_free', calls.freeCount)],
+    counters: [
       plain('parley_frames_sent_total', sentFrames),
       plain('parley_frames_stale_total', staleFrames),
       plain('parley_frames_superseded_total', supersededFrames),
       plain('parley_holds_obeyed_total', heldTimes),
     ],
-  );
+  };
+}
+
+export function callsMetrics(calls: Calls, recorder: Recorder, form: MetricsAsk['form']): MetricsAnswer {
+  const { gauges, counters } = callsFigures(calls);
+  const { user, system } = process.cpuUsage();
+  const ofProcess = [
+    plain('parley_resident_bytes', process.memoryUsage.rss()),
+    plain('parley_cpu_seconds', user / 1e6 + system / 1e6),
+  ];
+  return recorder.answer({ id: 0, form }, [...gauges, ...ofProcess], counters);
 }

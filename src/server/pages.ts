@@ -1,4 +1,4 @@
-/** The console: the files of `web/dist/`, read and compressed once at start. Main thread. */
+/** The console and the dashboard: the files of `web/dist/`, read and compressed once at start. Main thread. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { extname } from 'node:path';
@@ -55,9 +55,7 @@ type Page = { readonly plain: Variant; readonly brotli: Variant };
 export function loadPages(): Pages {
   const folder = builtFolder();
   const { files } = JSON.parse(readFileSync(new URL(manifestName, folder), 'utf8')) as { files: Record<string, string> };
-  const pages = new Map(
-    Object.keys(files).map((name) => [name === 'index.html' ? '/' : `/${name}`, readPage(folder, name)] as const),
-  );
+  const pages = new Map(Object.keys(files).map((name) => [pathOf(name), readPage(folder, name)] as const));
   return (method, path, ifNoneMatch, acceptEncoding) => {
     const page = pages.get(path);
     if (page === undefined) return undefined;
@@ -65,6 +63,11 @@ export function loadPages(): Pages {
     if (method !== 'GET' && method !== 'HEAD') return { status: 405, headers: { allow: 'GET, HEAD' }, body: '' };
     return ifNoneMatch === tag ? { status: 304, headers, body: '' } : { status: 200, headers, body };
   };
+}
+
+/** Pages are found without their ending, the first at the root; all else under its name. */
+function pathOf(name: string): string {
+  return name === 'index.html' ? '/' : `/${name.replace(/\.html$/, '')}`;
 }
 
 function readPage(folder: URL, name: string): Page {

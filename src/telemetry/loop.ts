@@ -1,4 +1,4 @@
-/** Measures how late this thread's event loop turns, into the stage `loop_delay`. Every evented thread. */
+/** Measures how late this thread's event loop turns, into the stage `loop_delay`, and keeps its facts for the dashboard fresh. Every evented thread. */
 import { nowMs } from '../shared/clock.js';
 import type { Recorder } from './recorder.js';
 
@@ -11,6 +11,7 @@ export function watchLoop(recorder: Recorder): { stop(): void } {
     const atMs = nowMs();
     recorder.record('loop_delay', atMs - dueAtMs);
     dueAtMs = atMs + periodMs;
+    recorder.sample(atMs, true);
   }, periodMs);
   timer.unref();
   return { stop: () => clearInterval(timer) };

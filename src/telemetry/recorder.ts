@@ -1,9 +1,14 @@
 /**
  * One thread's figures: latency histograms (HDR, microseconds, three digits), counters and gauges. Each thread keeps its own; main asks
- * for them and merges. Histograms are merged, never averaged.
+ * for them and merges. Histograms are merged, never averaged. What the dashboard shows is written to shared memory beside (`strip.ts`).
  */
+import { existsSync, readlinkSync } from 'node:fs';
+import { type EventLoopUtilization, performance } from 'node:perf_hooks';
+import { getHeapStatistics } from 'node:v8';
 import { build, decodeFromCompressedBase64, encodeIntoCompressedBase64, type Histogram } from 'hdr-histogram-js';
 import type { MetricsAnswer, MetricsAsk } from '../shared/links.js';
+import { highestValue } from './interval-histogram.js';
+import { createStrip, type StripMemory, StripWriter } from './strip.js';
 
 /** Stages of a turn and of the machine (docs/architecture.md says where each is taken). Values are milliseconds. */
 export const stages = [
@@ -32,8 +37,16 @@ export const stages = [
 ] as const;
 export type Stage = (typeof stages)[number];
 
+/** What is counted and not timed; for the dashboard alone. */
+export type Size = 'vad_batch';
+
+/** Counters and gauges that are not counted here, but known elsewhere when somebody asks. */
+export type Figures = Pick<MetricsAnswer, 'counters' | 'gauges'>;
+
+/** Facts of the strip are renewed this often. */
+const samplePeriodMs = 1000;
 /** Longer values are recorded as this: a minute. */
-const highestUs = 60_000_000;
+const highestUs = highestValue;
 const options = {
   bitBucketSize: 32,
   lowestDiscernibleValue: 1,
@@ -47,30 +60,68 @@ const usPerSecond = 1e6;
 
 export class Recorder {
   readonly #thread: string;
-  readonly #histograms = new Map<Stage, Histogram>();
-  readonly #counters = new Map<string, { name: string; labels: string; value: number }>();
+  readonly #histograms = new Map<Stage, { readonly whole: Histogram; readonly cell: number }>();
+  readonly #counters = new Map<string, { name: string; labels: string; value: number; readonly cell: number }>();
+  readonly #strip: StripWriter;
+  #loopBefore: EventLoopUtilization;
+  #sampleAtMs = 0;
+  /** For `sample`. */
+  figures: () => Figures = () => ({ counters: [], gauges: [] });
 
-  /** `thread`: whose figures these are, as a label. */
-  constructor(thread = 'main') {
+  /** `thread`: whose figures these are, as a label. `strip`: where the dashboard finds them. Made in the thread itself. */
+  constructor(thread = 'main', strip: StripMemory = createStrip()) {
     this.#thread = thread;
+    this.#strip = new StripWriter(strip);
+    this.#strip.threadId = threadId();
+    this.#loopBefore = performance.eventLoopUtilization();
   }
 
   /** Negative durations (clocks of estimates may cross) count as zero. */
   record(stage: Stage, durationMs: number): void {
     let histogram = this.#histograms.get(stage);
     if (histogram === undefined) {
-      histogram = build(options);
+      histogram = { whole: build(options), cell: this.#strip.cell('histogram', stage) };
       this.#histograms.set(stage, histogram);
     }
-    histogram.recordValue(Math.min(highestUs, Math.max(0, Math.round(durationMs * 1000))));
+    const us = Math.min(highestUs, Math.max(0, Math.round(durationMs * 1000)));
+    histogram.whole.recordValue(us);
+    this.#strip.record(histogram.cell, us);
+  }
+
+  recordSize(name: Size, size: number): void {
+    this.#strip.record(this.#strip.cell('histogram', name), size);
+  }
+
+  /** To be called often: once a second it writes the facts of the thread to its strip (a few microseconds). `isEvented`: it lives on its event loop. */
+  sample(atMs: number, isEvented: boolean): void {
+    if (atMs < this.#sampleAtMs) return;
+    this.#sampleAtMs = atMs + samplePeriodMs;
+    const strip = this.#strip;
+    const { used_heap_size: heapBytes, external_memory: externalBytes } = getHeapStatistics();
+    strip.set(strip.cell('gauge', 'heap_kib'), heapBytes / 1024);
+    strip.set(strip.cell('gauge', 'external_kib'), externalBytes / 1024);
+    if (isEvented) {
+      const loop = performance.eventLoopUtilization();
+      const { utilization } = performance.eventLoopUtilization(loop, this.#loopBefore);
+      this.#loopBefore = loop;
+      strip.set(strip.cell('gauge', 'loop_permille'), utilization * 1000);
+    }
+    const { counters, gauges } = this.figures();
+    for (const { name, labels, value } of gauges) strip.set(strip.cell('gauge', keyOf(name, labels)), value);
+    // A count that is known as a whole is stored as one.
+    for (const { name, labels, value } of counters) strip.set(strip.cell('counter', keyOf(name, labels)), value);
   }
 
   /** `labels` as Prometheus writes them, without braces: `kind="echo"`. */
   count(name: string, labels = '', by = 1): void {
-    const key = `${name}{${labels}}`;
-    const counter = this.#counters.get(key);
-    if (counter === undefined) this.#counters.set(key, { name, labels, value: by });
-    else counter.value += by;
+    const key = keyOf(name, labels);
+    let counter = this.#counters.get(key);
+    if (counter === undefined) {
+      counter = { name, labels, value: 0, cell: this.#strip.cell('counter', key) };
+      this.#counters.set(key, counter);
+    }
+    counter.value += by;
+    this.#strip.add(counter.cell, by);
   }
 
   answer(
@@ -80,16 +131,17 @@ export class Recorder {
   ): MetricsAnswer {
     const histograms =
       form === 'encoded'
-        ? [...this.#histograms].map(([name, histogram]) => ({ name, encoded: encodeIntoCompressedBase64(histogram) }))
+        ? [...this.#histograms].map(([name, { whole }]) => ({ name, encoded: encodeIntoCompressedBase64(whole) }))
         : [];
     const text = form === 'text' ? this.#text() : '';
-    return { type: 'metrics', id, text, histograms, counters: [...this.#counters.values(), ...extra], gauges };
+    const counters = [...this.#counters.values()].map(({ name, labels, value }) => ({ name, labels, value }));
+    return { type: 'metrics', id, text, histograms, counters: [...counters, ...extra], gauges };
   }
 
   /** The stages as Prometheus summaries in seconds. Figures of several threads stay apart: percentiles cannot be added. */
   #text(): string {
     const lines: string[] = [];
-    for (const [name, histogram] of this.#histograms) {
+    for (const [name, { whole: histogram }] of this.#histograms) {
       const label = `thread="${this.#thread}",stage="${name}"`;
       for (const quantile of quantiles) {
         const seconds = histogram.getValueAtPercentile(quantile * 100) / usPerSecond;
@@ -100,6 +152,16 @@ export class Recorder {
     }
     return lines.join('\n');
   }
+}
+
+function keyOf(name: string, labels: string): string {
+  return labels === '' ? name : `${name}{${labels}}`;
+}
+
+/** The operating system's id of the thread that asks; 0 where it does not tell (elsewhere than on Linux). */
+function threadId(): number {
+  const link = '/proc/thread-self';
+  return existsSync(link) ? Number(readlinkSync(link).split('/').at(-1)) : 0;
 }
 
 /** Adds up the histograms of several threads (or processes) by name. */

@@ -7,6 +7,7 @@ import type { AgentChanged } from '../../src/api/links.js';
 import { createRest } from '../../src/api/rest.js';
 import { Retention } from '../../src/api/retention.js';
 import type { Router } from '../../src/api/router.js';
+import { SeriesHistory } from '../../src/api/series-history.js';
 import { ToolUsage } from '../../src/api/tool-usage.js';
 import { type AgentConfig, parseAgent } from '../../src/store/agents.js';
 import { MemoryStore } from '../../src/store/memory.js';
@@ -44,6 +45,7 @@ export function createTestRest(
     readonly isLoopback?: boolean;
     readonly publicUrl?: string;
     readonly nowMs?: () => number;
+    readonly history?: SeriesHistory;
   } = {},
 ): Rest {
   const store = options.store ?? new MemoryStore();
@@ -73,6 +75,9 @@ export function createTestRest(
     version: '0.0.0',
     signingKey,
     isLoopback: options.isLoopback ?? true,
+    history: options.history ?? new SeriesHistory('test'),
+    sessionsMax: 4,
+    providers: { stt: 'embedded', llm: 'embedded', tts: 'embedded' },
     nowMs,
   };
   const router = createRest(context, (_ask, error) => bugs.push(error));
