@@ -92,7 +92,9 @@ export class Records {
     const whole = reply.text.trim();
     const isInterrupted = heard.trim() !== whole;
     const results = reply.rounds.flatMap((round) => round.results);
-    if (heard.trim() === '' && results.length === 0) return;
+    // The client was told of it: then it is on record, heard or not.
+    const isTold = reply.segments.some(({ isAnnounced }) => isAnnounced) && whole !== '';
+    if (heard.trim() === '' && results.length === 0 && !isTold) return;
     this.#put(itemIndex, {
       ...this.#items.get(itemIndex),
       role: 'agent',

@@ -34,7 +34,7 @@ export class Replies {
       reply.isDropped = true;
       reply.stop();
       this.#tools.end(reply);
-      if (reply.isLive && !reply.isCut && (reply.hasTools || reply.heard !== '')) this.#keep(reply, reply.heard, true);
+      if (reply.isLive && !reply.isCut) this.#keep(reply, reply.heard, true);
     }
   }
 
