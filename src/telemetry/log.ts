@@ -14,6 +14,7 @@ const infoEvents = new Set([
   'session.ended',
   'session.refused',
   'engine.ready',
+  'thread.restarted',
   'engine.stopping',
 ]);
 
