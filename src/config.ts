@@ -26,7 +26,7 @@ export type Config = {
   readonly drainSeconds: number;
   /** Unready for so long before calls are refused. */
   readonly drainNoticeSeconds: number;
-  /** p99 of the main loop's delay above which new calls are refused; 0: never. */
+  /** Lateness of the main loop (p95 of a second, five seconds long) above which new calls are refused; 0: never. */
   readonly loopDelayMaxMs: number;
   readonly stt: WithFallbacks<SttSetup>;
   readonly llm: WithFallbacks<LlmSetup>;

@@ -72,9 +72,11 @@ function watch(data: Injected | null): void {
     const fault = threadFaults[Atomics.exchange(faultOrders, index, 0) - 1];
     if (fault !== undefined) sufferings[fault](board);
   };
-  setInterval(look, lookEveryMs).unref();
-  if (thread !== 'vad') return;
-  // That one sleeps in `Atomics.wait` and turns its loop only for the model.
+  if (thread !== 'vad') {
+    setInterval(look, lookEveryMs).unref();
+    return;
+  }
+  // That one sleeps in `Atomics.wait` and turns its loop only while it is inside the model.
   const wait = Atomics.wait;
   Atomics.wait = ((...given: Parameters<typeof wait>) => {
     look();

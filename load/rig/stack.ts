@@ -39,6 +39,8 @@ export type StackOptions = {
   readonly environment?: Readonly<Record<string, string>>;
   /** The engine's threads can be broken with `breakEngine`. */
   readonly isBreakable?: boolean;
+  /** A second simulator speaks OpenAI's protocols and is configured as the fallback of every stage. */
+  readonly hasFallback?: boolean;
 };
 
 /** What a process has used so far. */
@@ -51,10 +53,12 @@ export class Stack {
   /** Of the engine, for callers. */
   readonly url: string;
   readonly simulator: Simulator | undefined;
+  readonly fallback: Simulator | undefined;
   /** What the engine printed at its start. */
   readonly says: readonly string[];
   readonly #engine: Child;
   readonly #providers: Child | undefined;
+  readonly #children: readonly Child[];
   readonly #folder: string;
   readonly #logs: EngineLog;
   readonly #onExit: () => void;
@@ -85,6 +89,22 @@ export class Stack {
         providers = started;
         simulator = new Simulator(url);
       }
+      let fallback: Simulator | undefined;
+      if (options.hasFallback === true) {
+        const second = new Child('second simulator', '../providers/main.js', ['--profile', profile, '--port', '0'], {});
+        children.push(second);
+        fallback = new Simulator((await second.ready(/ on (http:\/\/\S+)/)).url);
+      }
+      const lists =
+        fallback === undefined
+          ? {}
+          : {
+              OPENAI_API_KEY: 'any',
+              OPENAI_BASE_URL: `${fallback.url}/v1`,
+              PARLEY_STT: 'groq,openai',
+              PARLEY_LLM: 'groq,openai',
+              PARLEY_TTS: 'elevenlabs,openai',
+            };
       const cloud =
         simulator === undefined
           ? { PARLEY_STT: 'embedded', PARLEY_LLM: 'embedded', PARLEY_TTS: 'embedded' }
@@ -95,10 +115,13 @@ export class Stack {
         [],
         {
           ...cloud,
+          ...lists,
           PARLEY_HOST: '127.0.0.1',
           PARLEY_PORT: '0',
           PARLEY_LOG: 'debug',
           PARLEY_STORE: 'memory',
+          // Rig and engine share a machine, and the rig says itself when that was too busy.
+          PARLEY_LOOP_DELAY_MAX_MS: '0',
           PARLEY_AGENTS: agentsPath,
           PARLEY_SESSIONS_MAX: `${options.sessionsMax}`,
           ...options.environment,
@@ -108,7 +131,7 @@ export class Stack {
       children.push(engine);
       const logs = new EngineLog(engine.errors);
       const { url, says } = await engine.ready(/is ready .*(http:\/\/\S+?)\/?$/);
-      return new Stack({ url, says, engine, providers, simulator, folder, logs, onExit: killAll });
+      return new Stack({ url, says, engine, children, simulator, fallback, folder, logs, providers, onExit: killAll });
     } catch (error) {
       process.removeListener('exit', killAll);
       await Promise.all(children.map((child) => child.stop()));
@@ -121,8 +144,10 @@ export class Stack {
     url: string;
     says: readonly string[];
     engine: Child;
+    children: readonly Child[];
     providers: Child | undefined;
     simulator: Simulator | undefined;
+    fallback: Simulator | undefined;
     folder: string;
     logs: EngineLog;
     onExit: () => void;
@@ -130,6 +155,8 @@ export class Stack {
     this.url = parts.url.replace(/^http/, 'ws');
     this.says = parts.says;
     this.simulator = parts.simulator;
+    this.fallback = parts.fallback;
+    this.#children = parts.children;
     this.#engine = parts.engine;
     this.#providers = parts.providers;
     this.#folder = parts.folder;
@@ -164,6 +191,12 @@ export class Stack {
   /** Only when the stack was started as breakable. */
   breakEngine(order: FaultOrder): void {
     this.#engine.send(order);
+  }
+
+  /** Nobody reads what the engine logs, until the stack is stopped. */
+  stopReadingLog(): void {
+    this.#engine.errors.removeAllListeners();
+    this.#engine.errors.pause();
   }
 
   signalEngine(signal: NodeJS.Signals): void {
@@ -205,7 +238,7 @@ export class Stack {
 
   /** Ends both processes and waits for them. */
   async stop(): Promise<void> {
-    await Promise.all([this.#engine.stop(), this.#providers?.stop()]);
+    await Promise.all(this.#children.map((child) => child.stop()));
     process.removeListener('exit', this.#onExit);
     rmSync(this.#folder, { recursive: true, force: true });
   }

@@ -4,7 +4,10 @@
  */
 
 export type PressureRule = {
-  /** Highest p99 of the event loop's delay; above it for `badSeconds` in a row the door closes. 0: the door never closes for lateness. */
+  /**
+   * One look in twenty at the event loop (p95 of a second, so that a single pause says nothing) may be later than this; more than that for
+   * `badSeconds` in a row closes the door. 0: the door never closes for lateness.
+   */
   readonly loopDelayMaxMs: number;
   readonly badSeconds: number;
   /** So many good seconds in a row open it again. */
@@ -43,6 +46,7 @@ export class Pressure {
   readonly #rule: PressureRule;
   readonly #streaks = new Map<PressureReason, Streak>(reasons.map((reason) => [reason, { bad: 0, good: 0, isClosed: false }]));
   #delaysMs: number[] = [];
+  #hadCalls = false;
 
   constructor(rule: PressureRule) {
     this.#rule = rule;
@@ -61,17 +65,15 @@ export class Pressure {
     if (delayMs > this.#rule.stallMaxMs && this.#hadCalls) this.#note('stall', true, 1);
   }
 
-  #hadCalls = false;
-
   /** Called once a second. */
   second({ calls, waitingShare, memoryRatio }: SecondFacts): void {
     const { loopDelayMaxMs, badSeconds, stallMaxMs, waitingShareMax, memoryRatioMax } = this.#rule;
     const delaysMs = this.#delaysMs.sort((left, right) => left - right);
-    const p99Ms = delaysMs[Math.min(delaysMs.length - 1, Math.floor(delaysMs.length * 0.99))] ?? 0;
+    const p95Ms = delaysMs[Math.min(delaysMs.length - 1, Math.floor(delaysMs.length * 0.95))] ?? 0;
     this.#delaysMs = [];
     this.#hadCalls = calls > 0;
     const isTimely = loopDelayMaxMs === 0 || calls === 0;
-    this.#note('loop', !isTimely && p99Ms > loopDelayMaxMs, badSeconds);
+    this.#note('loop', !isTimely && p95Ms > loopDelayMaxMs, badSeconds);
     if (isTimely || (delaysMs.at(-1) ?? 0) <= stallMaxMs) this.#note('stall', false, 1);
     this.#note('detector', !isTimely && waitingShare > waitingShareMax, badSeconds);
     this.#note('memory', memoryRatio > memoryRatioMax, 1);
