@@ -21,11 +21,14 @@ export class BadLine {
       const far = connect({ ...target, noDelay: true });
       line.#sockets.add(near).add(far);
       let freeAtMs = 0;
+      const waiting: Buffer[] = [];
       near.on('data', (data) => {
         if (line.#isDead) return;
         const atMs = performance.now();
         freeAtMs = Math.max(freeAtMs, atMs + random() * jitterMs);
-        setTimeout(() => far.write(data), freeAtMs - atMs);
+        waiting.push(data);
+        // Timers may fire in another order than they were set; the bytes may not.
+        setTimeout(() => far.write(waiting.shift() ?? data), freeAtMs - atMs);
       });
       far.on('data', (data) => {
         if (!line.#isDead) near.write(data);

@@ -76,7 +76,11 @@ export class Bench {
         ...(options.agents ?? []),
       ],
     });
-    for (const simulator of [stack.simulator, stack.fallback]) await simulator?.addAnswers([{ match: '*', text: sentence }]);
+    for (const simulator of [stack.simulator, stack.fallback]) {
+      await simulator?.addAnswers([{ match: '*', text: sentence }]);
+      // One word after the other, so that there is a middle.
+      await simulator?.override({ tokensPerSecond: 60 });
+    }
     return new Bench(stack);
   }
 

@@ -313,6 +313,11 @@ export class Simulator {
     await this.#ask('POST', '/faults', { faults, replace: true });
   }
 
+  /** Single values in place of the profile's own (`profile.ts`). */
+  async override(overrides: Readonly<Record<string, number>>): Promise<void> {
+    await this.#ask('POST', '/profile', { overrides });
+  }
+
   /** Every request so far, oldest first. */
   async journal(): Promise<readonly Entry[]> {
     return (await this.#ask<{ log: Entry[] }>('GET', '/log')).log;
