@@ -162,6 +162,7 @@ const callerRows: readonly Row[] = [
     what: 'caller reads too slowly',
     promised: 'close 1002 with the reason, which arrives',
     run: async (bench) => {
+      await bench.stack.simulator!.override({ tokensPerSecond: 0 });
       await bench.stack.simulator!.addAnswers([{ match: 'everything', text: 'All of it, once more. '.repeat(600) }]);
       const client = await bench.begin('default', { conversation_config_override: { conversation: { text_only: true } } });
       client.socket.pause();
@@ -322,7 +323,7 @@ const startRows: readonly Row[] = [
 ];
 
 export const callerGroups: readonly Group[] = [
-  { title: 'callers', options: {}, hasBeside: true, rows: callerRows },
+  { title: 'callers', options: { sessionsMax: 32 }, hasBeside: true, rows: callerRows },
   { title: 'dead line', options: {}, hasBeside: false, rows: silentRows },
   { title: 'door', options: { sessionsMax: 4 }, hasBeside: true, rows: doorRows },
   { title: 'start', options: {}, hasBeside: false, rows: startRows },
