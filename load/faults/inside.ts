@@ -1,4 +1,7 @@
 /** Rows about the engine's own parts: threads that die or hang, a blocked loop, a full disk, and how the process ends. */
+import { rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Client } from './client.js';
 import type { FaultyThread, ThreadFault } from './inject.js';
@@ -6,6 +9,9 @@ import { type Group, holeMaxMs, lateness, must, type Row, seen, sentence } from 
 
 /** From the death to the first call that is taken again. */
 const respawnMaxMs = 15_000;
+
+const recordingsPath = join(tmpdir(), `parley-faults-${process.pid}`);
+process.once('exit', () => rmSync(recordingsPath, { recursive: true, force: true }));
 
 const endings = (clients: readonly Client[]): string =>
   clients.map(({ closed }) => (closed === undefined ? 'goes on' : `${closed.code}`)).join(', ');
@@ -270,7 +276,7 @@ export const insideGroups: readonly Group[] = [
   group('API thread', oneLane, apiRow('throw', 'throws'), apiRow('hang', 'hangs')),
   group('exception on main', oneLane, uncaught),
   group('blocked loop', { ...oneLane, environment: { ...oneLane.environment, PARLEY_LOOP_DELAY_MAX_MS: '1000' } }, blocked),
-  group('disk', { ...oneLane, environment: { ...oneLane.environment, PARLEY_RECORDINGS: 'recordings' } }, fullDisk),
+  group('disk', { ...oneLane, environment: { ...oneLane.environment, PARLEY_RECORDINGS: recordingsPath } }, fullDisk),
   group('log', {}, blockedLog),
   group('drain', drain, drains),
   group('drain to its deadline', { environment: { PARLEY_DRAIN_NOTICE_SECONDS: '0', PARLEY_DRAIN_SECONDS: '1' } }, deadline),
