@@ -132,7 +132,10 @@ export class Engine {
     gate.current = api;
     const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys);
     calls.current = live;
-    recorder.figures = () => callsFigures(live);
+    recorder.figures = () => {
+      const { gauges, counters } = callsFigures(live);
+      return { gauges: [...gauges, ...threads.gauges()], counters };
+    };
     const pressure = new Pressure({ ...pressureDefaults, loopDelayMaxMs: config.loopDelayMaxMs });
     live.overload = () => pressure.reason;
     const state = { isLeaving: false };

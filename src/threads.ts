@@ -155,8 +155,10 @@ export class Threads {
     return current === undefined ? ofLanes : [...ofLanes, current];
   }
 
-  get #upCount(): number {
-    return this.#keepers.filter(({ isUp }) => isUp).length;
+  /** Lanes that serve, and in how many of them requests do not go to a provider. */
+  gauges(): MetricsAnswer['gauges'] {
+    const upCount = this.#keepers.filter(({ isUp }) => isUp).length;
+    return [...this.#health.gauges(), { name: 'parley_lanes_up', labels: '', value: upCount }];
   }
 
   /** Of each stage, its providers and whether calls go to them. */
@@ -174,8 +176,7 @@ export class Threads {
     });
     for (const { lane } of this.#keepers) lane.ring();
     const known = (await Promise.all(answers)).filter((answer): answer is MetricsAnswer => answer?.type === 'metrics');
-    const gauges = [...this.#health.gauges(), { name: 'parley_lanes_up', labels: '', value: this.#upCount }];
-    return [...known, { type: 'metrics', id, text: '', histograms: [], counters: [], gauges }];
+    return [...known, { type: 'metrics', id, text: '', histograms: [], counters: [], gauges: this.gauges() }];
   }
 
   /** Asks every thread to come to its end. None is terminated while it may be inside the model. */
