@@ -4,7 +4,8 @@
  */
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import type { FromApiToMain, ToApiFromMain } from './api/links.js';
-import type { Thread } from './threads.js';
+import type { LaneApiPorts, Thread } from './lane.js';
+import type { LaneRenewed } from './thread-start.js';
 
 export type ApiThreadEvents = {
   readonly onMessage: (message: FromApiToMain) => void;
@@ -71,6 +72,15 @@ export class ApiThread {
     const transfer = message.type === 'http' ? [message.body.buffer as ArrayBuffer] : [];
     this.#main.postMessage(message, transfer);
     return true;
+  }
+
+  /** New links for a lane that is started anew; while there is no thread they lead nowhere, and are renewed when there is one. */
+  linkLane(lane: number): LaneApiPorts {
+    const conversation = new MessageChannel();
+    const voice = new MessageChannel();
+    const far: LaneRenewed = { type: 'lane_renewed', lane, conversation: conversation.port2, voice: voice.port2 };
+    if (!this.#isDown) this.#thread.control.postMessage(far, [far.conversation, far.voice]);
+    return { conversation: conversation.port1, voice: voice.port1 };
   }
 
   /** No new one is started from now on. */

@@ -6,6 +6,7 @@ import { cpus } from 'node:os';
 import type { ApiSetup } from './api/setup.js';
 import type { LlmSetup } from './llm/create.js';
 import { EngineError } from './shared/errors.js';
+import type { WithFallbacks } from './shared/failover.js';
 import { parseStoreUrl, storeVariable } from './store/open.js';
 import type { SttSetup } from './stt/create.js';
 import { type LogLevel, logLevels } from './telemetry/log.js';
@@ -23,9 +24,15 @@ export type Config = {
   readonly vadModelPath: string | undefined;
   readonly logLevel: LogLevel;
   readonly drainSeconds: number;
-  readonly stt: SttSetup;
-  readonly llm: LlmSetup;
-  readonly tts: TtsSetup;
+  /** Unready for so long before calls are refused. */
+  readonly drainNoticeSeconds: number;
+  /** Lateness of the main loop (p95 of a second, five seconds long) above which new calls are refused; 0: never. */
+  readonly loopDelayMaxMs: number;
+  readonly stt: WithFallbacks<SttSetup>;
+  readonly llm: WithFallbacks<LlmSetup>;
+  readonly tts: WithFallbacks<TtsSetup>;
+  /** A language model that is late is asked twice, within a budget, when there is a second one. */
+  readonly isHedged: boolean;
   readonly api: ApiSetup;
 };
 
@@ -48,6 +55,17 @@ export const fixed = {
   /** … at most so often in this time; then the process goes on without it. */
   apiRestartsMax: 5,
   apiRestartWindowMs: 600_000,
+  /** After a thread of a lane died the rest of the lane is ended this much later, so that close frames leave and records are written, … */
+  laneFarewellMs: 200,
+  /** … has this long for it, … */
+  laneGraceMs: 1000,
+  /** … and a new lane is started, at most so often in this time; then the process takes no more calls, drains and ends. */
+  laneRestartsMax: 2,
+  laneRestartWindowMs: 60_000,
+  /** How often main looks at the heartbeats of the threads, and how long one may stand still. */
+  heartbeatEveryMs: 500,
+  laneHangsAfterMs: 2000,
+  apiHangsAfterMs: 10_000,
 } as const;
 
 type Row = { readonly name: string; readonly fallback: string; readonly allowed: string; readonly means: string };
@@ -68,9 +86,42 @@ export const settingsTable: readonly Row[] = [
   },
   { name: 'PARLEY_LOG', fallback: 'info', allowed: logLevels.join(' | '), means: 'log lines on standard error' },
   { name: 'PARLEY_DRAIN_SECONDS', fallback: '600', allowed: '0..86400', means: 'how long calls may finish after SIGTERM' },
-  { name: 'PARLEY_STT', fallback: 'by keys, else embedded', allowed: 'embedded | groq | openai', means: 'recognition' },
-  { name: 'PARLEY_LLM', fallback: 'by keys, else embedded', allowed: 'embedded | groq | openai', means: 'language model' },
-  { name: 'PARLEY_TTS', fallback: 'by keys, else embedded', allowed: 'embedded | elevenlabs | openai', means: 'synthesis' },
+  {
+    name: 'PARLEY_DRAIN_NOTICE_SECONDS',
+    fallback: '10',
+    allowed: '0..600',
+    means: 'how long /readyz says no before calls are refused after SIGTERM',
+  },
+  {
+    name: 'PARLEY_LOOP_DELAY_MAX_MS',
+    fallback: '30',
+    allowed: '0..10000 (0: never)',
+    means: 'new calls are refused while the main loop is later than this',
+  },
+  {
+    name: 'PARLEY_STT',
+    fallback: 'by keys, else embedded',
+    allowed: 'embedded | groq | openai, or several in order',
+    means: 'recognition',
+  },
+  {
+    name: 'PARLEY_LLM',
+    fallback: 'by keys, else embedded',
+    allowed: 'embedded | groq | openai, or several in order',
+    means: 'language model',
+  },
+  {
+    name: 'PARLEY_TTS',
+    fallback: 'by keys, else embedded',
+    allowed: 'embedded | elevenlabs | openai, or several in order',
+    means: 'synthesis',
+  },
+  {
+    name: 'PARLEY_HEDGE',
+    fallback: '1',
+    allowed: '0 | 1',
+    means: 'whether the second language model is asked too when the first is late (at most one request in twenty)',
+  },
   { name: 'PARLEY_STT_MODEL', fallback: '(the adapter’s)', allowed: 'a model name', means: 'recognition model' },
   {
     name: 'PARLEY_LLM_MODEL',
@@ -147,6 +198,12 @@ export const settingsTable: readonly Row[] = [
   { name: 'PARLEY_MCP_STDIO', fallback: '0', allowed: '0 | 1', means: 'whether MCP servers may be programs of this machine' },
 ];
 
+function withFallbacks<Setup>(setups: readonly Setup[]): WithFallbacks<Setup> {
+  const [first, ...fallbacks] = setups;
+  if (first === undefined) throw new EngineError('config', 'no provider is configured');
+  return { ...first, fallbacks };
+}
+
 type Environment = Readonly<Record<string, string | undefined>>;
 
 export function readConfig(environment: Environment): Config {
@@ -195,18 +252,31 @@ export function readConfig(environment: Environment): Config {
   const keys = { groq: groqKey, openai: openAiKey, elevenlabs: elevenLabsKey, embedded: '' };
   const hasOpenAi = openAiKey !== '';
   const byKey = groqKey !== '' ? 'groq' : hasOpenAi ? 'openai' : 'embedded';
-  const stt = choice('PARLEY_STT', ['embedded', 'groq', 'openai'], byKey);
-  const llm = choice('PARLEY_LLM', ['embedded', 'groq', 'openai'], byKey);
-  const tts = choice(
+  /** An ordered list: the first one serves, the others take its place while it fails. */
+  const choices = <const Value extends string>(
+    name: string,
+    values: readonly Value[],
+    fallback: Value,
+  ): readonly [Value, ...Value[]] => {
+    const text = read(name);
+    if (text === '') return [fallback];
+    const found = text.split(',').map((part) => values.find((value) => value === part.trim()));
+    const [first, ...others] = found.filter((value) => value !== undefined);
+    if (first === undefined || others.length + 1 < found.length || new Set(found).size < found.length) throw bad(name, text);
+    return [first, ...others];
+  };
+  const stt = choices('PARLEY_STT', ['embedded', 'groq', 'openai'], byKey);
+  const llm = choices('PARLEY_LLM', ['embedded', 'groq', 'openai'], byKey);
+  const tts = choices(
     'PARLEY_TTS',
     ['embedded', 'elevenlabs', 'openai'],
     elevenLabsKey !== '' ? 'elevenlabs' : hasOpenAi ? 'openai' : 'embedded',
   );
   for (const [name, provider, keyName] of [
-    ['PARLEY_STT', stt, 'GROQ_API_KEY'],
-    ['PARLEY_LLM', llm, 'GROQ_API_KEY'],
-    ['PARLEY_TTS', tts, 'ELEVENLABS_API_KEY'],
-  ] as const) {
+    ...stt.map((provider) => ['PARLEY_STT', provider, 'GROQ_API_KEY'] as const),
+    ...llm.map((provider) => ['PARLEY_LLM', provider, 'GROQ_API_KEY'] as const),
+    ...tts.map((provider) => ['PARLEY_TTS', provider, 'ELEVENLABS_API_KEY'] as const),
+  ]) {
     if ((provider === 'groq' || provider === 'elevenlabs') && keys[provider] === '') {
       throw new EngineError('config', `${name}="${provider}" needs ${keyName}, which is not set.`);
     }
@@ -214,6 +284,14 @@ export function readConfig(environment: Environment): Config {
       throw new EngineError('config', `${name}="openai" needs OPENAI_API_KEY, or OPENAI_BASE_URL for a server without keys.`);
     }
   }
+  const setupOf = <Provider extends keyof typeof keys>(provider: Provider, model: string) => ({
+    provider,
+    apiKey: keys[provider],
+    baseUrl: urls[provider],
+    model,
+  });
+  /** Models and voices are lists too, in the order of the providers. */
+  const nth = (name: string, index: number): string => read(name).split(',')[index]?.trim() ?? '';
   const store = parseStoreUrl(read('PARLEY_STORE') || storeVariable.fallback);
   const recordings = read('PARLEY_RECORDINGS') || (store.kind === 'memory' ? 'off' : './parley-recordings');
   if (read('PARLEY_WEBHOOK_URL') !== '' && read('PARLEY_WEBHOOK_SECRET') === '') {
@@ -231,15 +309,17 @@ export function readConfig(environment: Environment): Config {
     vadModelPath: read('PARLEY_VAD_MODEL') || undefined,
     logLevel: choice('PARLEY_LOG', logLevels, 'info'),
     drainSeconds: integer('PARLEY_DRAIN_SECONDS', 600, 0, 86_400),
-    stt: { provider: stt, apiKey: keys[stt], baseUrl: urls[stt], model: read('PARLEY_STT_MODEL') },
-    llm: { provider: llm, apiKey: keys[llm], baseUrl: urls[llm], model: read('PARLEY_LLM_MODEL') },
-    tts: {
-      provider: tts,
-      apiKey: keys[tts],
-      baseUrl: urls[tts],
-      model: read('PARLEY_TTS_MODEL'),
-      voice: read('PARLEY_TTS_VOICE'),
-    },
+    drainNoticeSeconds: integer('PARLEY_DRAIN_NOTICE_SECONDS', 10, 0, 600),
+    loopDelayMaxMs: integer('PARLEY_LOOP_DELAY_MAX_MS', 30, 0, 10_000),
+    stt: withFallbacks(stt.map((provider, index) => setupOf(provider, nth('PARLEY_STT_MODEL', index)))),
+    llm: withFallbacks(llm.map((provider, index) => setupOf(provider, nth('PARLEY_LLM_MODEL', index)))),
+    tts: withFallbacks(
+      tts.map((provider, index) => ({
+        ...setupOf(provider, nth('PARLEY_TTS_MODEL', index)),
+        voice: nth('PARLEY_TTS_VOICE', index),
+      })),
+    ),
+    isHedged: choice('PARLEY_HEDGE', ['0', '1'], '1') === '1',
     api: {
       store,
       recordingsPath: recordings === 'off' ? undefined : recordings,

@@ -3,22 +3,26 @@
  * it with a configuration of theirs.
  */
 import { readFileSync } from 'node:fs';
+import { totalmem } from 'node:os';
 
 import './shared/no-telemetry.js';
 
 import { type Config, fixed } from './config.js';
+import { checkDescriptors, descriptorLimit, descriptorsNeeded } from './descriptors.js';
 import { signingKeyOf } from './server/access.js';
 import { ApiGate } from './server/api-gate.js';
 import { Calls, type Visitor } from './server/calls.js';
 import { callsFigures, callsMetrics } from './server/calls-metrics.js';
 import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
+import { memoryRatio, Pressure, pressureDefaults } from './server/pressure.js';
 import { createRoutes } from './server/routes.js';
 import { uploadRule } from './server/upload-rule.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
 import { createBlock } from './shared/slots.js';
+import { hopSamples } from './shared/units.js';
 import { loadAgents, parseAgent } from './store/agents.js';
 import { defaultAgent } from './store/default-agent.js';
 import { createLog, type Log } from './telemetry/log.js';
@@ -51,7 +55,10 @@ export class Engine {
   readonly #recorder: Recorder;
   readonly #api: ApiGate;
   readonly #log: Log;
+  /** `isLeaving`: balancers shall send nobody any more. */
+  readonly #state: { isLeaving: boolean };
   readonly #stopTimers: () => void;
+  readonly #hurry = new AbortController();
   #stopping: Promise<MetricsAnswer[]> | undefined;
 
   private constructor(parts: {
@@ -63,6 +70,7 @@ export class Engine {
     recorder: Recorder;
     api: ApiGate;
     log: Log;
+    state: { isLeaving: boolean };
     stopTimers: () => void;
   }) {
     this.port = parts.port;
@@ -73,12 +81,17 @@ export class Engine {
     this.#recorder = parts.recorder;
     this.#api = parts.api;
     this.#log = parts.log;
+    this.#state = parts.state;
     this.#stopTimers = parts.stopTimers;
   }
 
-  /** Resolves when calls can be taken. `onDeath`: a thread died; every call was told, and the process should end. */
-  static async start(config: Config, onDeath: (error: Error) => void): Promise<Engine> {
+  /**
+   * Resolves when calls can be taken. `onFatal`: a lane is lost for good. No new calls are taken; those of other lanes may finish, then the
+   * process should end with a status that makes its supervisor start another.
+   */
+  static async start(config: Config, onFatal: (error: Error) => void): Promise<Engine> {
     const log = createLog(config.logLevel);
+    checkDescriptors(descriptorsNeeded(config), descriptorLimit());
     const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
     const block = createBlock(config.sessionsMax);
     const strips = createStrips(config.lanes);
@@ -94,10 +107,19 @@ export class Engine {
       onReleased: (message) => calls.current?.released(message),
       onRing: () => calls.current?.ring(),
       onSessionFailed: (message) => calls.current?.failed(message),
-      onDeath: (thread, error) => {
-        log('thread.failed', { thread, message: error.message });
-        calls.current?.endAll(1011, 'Internal error. Please call again.');
-        onDeath(error);
+      onLaneDown: (isOfLane, thread, error, isForGood) => {
+        recorder.count('parley_lane_deaths_total', `thread="${thread}"`);
+        recorder.count('parley_errors_total', 'stage="engine",error_type="unknown_websocket_crash"');
+        log('thread.failed', { thread, message: error.message, is_for_good: isForGood ? 1 : 0 });
+        calls.current?.lost(isOfLane);
+        if (!isForGood) return;
+        if (calls.current !== undefined) calls.current.isOpen = false;
+        onFatal(error);
+      },
+      onLaneUp: (isOfLane) => {
+        recorder.count('parley_lane_restarts_total');
+        log('thread.restarted');
+        calls.current?.restored(isOfLane);
       },
       onApi: (message) => gate.current?.fromApi(message),
       onApiDeath: (error, restartsInMs) => {
@@ -110,7 +132,13 @@ export class Engine {
     gate.current = api;
     const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys);
     calls.current = live;
-    recorder.figures = () => callsFigures(live);
+    recorder.figures = () => {
+      const { gauges, counters } = callsFigures(live);
+      return { gauges: [...gauges, ...threads.gauges()], counters };
+    };
+    const pressure = new Pressure({ ...pressureDefaults, loopDelayMaxMs: config.loopDelayMaxMs });
+    live.overload = () => pressure.reason;
+    const state = { isLeaving: false };
     const page = loadPages();
     const answers = async (): Promise<MetricsAnswer[]> => [
       callsMetrics(live, recorder, 'text'),
@@ -118,7 +146,8 @@ export class Engine {
     ];
     const http = createRoutes({
       version,
-      isReady: () => live.isOpen && live.freeCount > 0,
+      unready: () => (state.isLeaving || !live.isOpen ? 'draining' : live.freeCount === 0 ? 'full' : pressure.reason),
+      providers: () => threads.providers(),
       freeCount: () => live.freeCount,
       liveCount: () => live.liveCount,
       metricsText: async () => prometheusText(await answers()),
@@ -142,14 +171,20 @@ export class Engine {
       );
       const port = await server.listen(config.host, config.port);
       const sweeper = setInterval(() => live.sweep(), fixed.sweepMs);
-      const loop = watchLoop(recorder);
+      const loop = watchLoop(recorder, (delayMs) => pressure.loopDelay(delayMs));
+      const memoryBytes = totalmem();
+      const judge = setInterval(() => {
+        const waitingShare = live.waitingShare(waitingSamplesMax);
+        pressure.second({ calls: live.liveCount, waitingShare, memoryRatio: memoryRatio(memoryBytes) });
+      }, 1000);
       live.isOpen = true;
       const says = [server.reason, ...threads.says, accessNote(config.api.apiKey !== '', isLoopback)];
       const stopTimers = (): void => {
         clearInterval(sweeper);
+        clearInterval(judge);
         loop.stop();
       };
-      return new Engine({ port, says, server, calls: live, threads, recorder, api, log, stopTimers });
+      return new Engine({ port, says, server, calls: live, threads, recorder, api, log, state, stopTimers });
     } catch (error) {
       await server?.close();
       await threads.stop();
@@ -167,26 +202,36 @@ export class Engine {
   }
 
   /**
-   * Takes no new calls, lets the running ones finish for `drainMs`, ends what is left with 1011, then stops everything.
-   * A second call with less time shortens the wait of the first. Resolves with the last figures of all threads.
+   * Says at once that it is not ready; `noticeMs` later it takes no new calls, lets the running ones finish for `drainMs`, ends what is left
+   * with 1011, then stops everything. It answers HTTP to the end, so that balancers see why. A later call without time ends the waits of
+   * the first. Resolves with the last figures of all threads.
    */
-  stop(drainMs: number): Promise<MetricsAnswer[]> {
-    this.#calls.isOpen = false;
-    this.#server.stopListening();
-    if (drainMs <= 0) this.#calls.endAll(1011, 'The server is restarting. Please call again.');
-    this.#stopping ??= this.#drain(drainMs);
+  stop(drainMs: number, noticeMs = 0, reason = 'The server is restarting. Please call again.'): Promise<MetricsAnswer[]> {
+    this.#state.isLeaving = true;
+    if (noticeMs <= 0) this.#calls.isOpen = false;
+    if (drainMs <= 0) {
+      this.#hurry.abort();
+      this.#calls.endAll(1011, reason);
+    }
+    this.#stopping ??= this.#drain(drainMs, noticeMs, reason);
     return this.#stopping;
   }
 
-  async #drain(drainMs: number): Promise<MetricsAnswer[]> {
+  async #drain(drainMs: number, noticeMs: number, reason: string): Promise<MetricsAnswer[]> {
     this.#log('engine.stopping', { calls: this.#calls.liveCount });
+    await delay(noticeMs, this.#hurry.signal);
+    this.#calls.isOpen = false;
     if (this.#calls.liveCount > 0) {
       await Promise.race([
         new Promise<void>((resolve) => (this.#calls.onEmpty = resolve)),
-        delay(Math.max(drainMs, closeWaitMs)),
+        delay(Math.max(drainMs, closeWaitMs), drainMs <= 0 ? undefined : this.#hurry.signal),
       ]);
     }
-    this.#calls.endAll(1011, 'The server is restarting. Please call again.');
+    // Not all at once: their callers come back to the other nodes together otherwise.
+    while (this.#calls.endSome(endBatch, 1011, reason) === endBatch && !this.#hurry.signal.aborted) {
+      await delay(endBatchMs * (0.5 + Math.random()), this.#hurry.signal);
+    }
+    this.#calls.endAll(1011, reason);
     if (this.#calls.liveCount > 0) await delay(closeWaitMs);
     this.#stopTimers();
     this.#api.close();
@@ -210,10 +255,28 @@ function accessNote(hasKey: boolean, isLoopback: boolean): string {
 
 /** Time for close frames to leave. */
 const closeWaitMs = 250;
+/** Calls that are ended together, and how far apart, about. */
+const endBatch = 32;
+const endBatchMs = 100;
+/** Three hops. */
+const waitingSamplesMax = 3 * hopSamples;
 
-function delay(durationMs: number): Promise<void> {
+/** Ends early when `signal` aborts. */
+function delay(durationMs: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    setTimeout(resolve, durationMs);
+    if (durationMs <= 0 || signal?.aborted === true) {
+      resolve();
+      return;
+    }
+    const timer = setTimeout(resolve, durationMs);
+    signal?.addEventListener(
+      'abort',
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
   });
 }
 

@@ -7,6 +7,8 @@ import { stageTable } from './telemetry/prometheus.js';
 
 /** Ends the process however it hangs. */
 const exitMaxMs = 10_000;
+/** After an exception that nobody caught: calls are told, what is written is flushed, and that is all. */
+const crashMaxMs = 2000;
 
 function help(): string {
   const rows = settingsTable.map(
@@ -43,8 +45,10 @@ async function main(): Promise<void> {
   }
   const startedAtMs = nowMs();
   const config = readConfig(process.env);
+  const lost: { isFatal: boolean; stop: (() => void) | undefined } = { isFatal: false, stop: undefined };
   const engine = await Engine.start(config, () => {
-    setTimeout(() => process.exit(1), 500);
+    lost.isFatal = true;
+    lost.stop?.();
   });
   const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
@@ -57,23 +61,33 @@ async function main(): Promise<void> {
     console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);
   console.log(`  Talk: open the page, or "npm run talk -- FILE.wav". Settings: "npm start -- --help".`);
 
-  const stop = async (drainMs: number): Promise<void> => {
-    setTimeout(() => process.exit(1), drainMs + exitMaxMs).unref();
-    const table = stageTable(await engine.stop(drainMs));
+  const stop = async (drainMs: number, noticeMs: number, status: number): Promise<void> => {
+    setTimeout(() => process.exit(1), drainMs + noticeMs + exitMaxMs).unref();
+    const table = stageTable(await engine.stop(drainMs, noticeMs));
     if (table !== '') console.log(table);
-    process.exit(0);
+    process.exit(status);
+  };
+  const failed = (error: unknown): void => {
+    console.error(error);
+    process.exit(1);
   };
   let signals = 0;
-  const onSignal = (drainMs: number): void => {
+  const onSignal = (drainMs: number, noticeMs: number): void => {
     signals += 1;
     const isAgain = signals > 1;
-    stop(isAgain ? 0 : drainMs).catch((error: unknown) => {
-      console.error(error);
-      process.exit(1);
-    });
+    stop(isAgain ? 0 : drainMs, isAgain ? 0 : noticeMs, 0).catch(failed);
   };
-  process.on('SIGTERM', () => onSignal(config.drainSeconds * 1000));
-  process.on('SIGINT', () => onSignal(0));
+  const drainMs = config.drainSeconds * 1000;
+  process.on('SIGTERM', () => onSignal(drainMs, Math.min(config.drainNoticeSeconds * 1000, drainMs)));
+  process.on('SIGINT', () => onSignal(0, 0));
+  // A part of the engine cannot be brought back: calls that it does not concern may finish, then the supervisor starts another process.
+  lost.stop = () => void stop(drainMs, 0, 1).catch(failed);
+  if (lost.isFatal) lost.stop();
+  process.on('uncaughtException', (error) => {
+    console.error(error);
+    setTimeout(() => process.exit(1), crashMaxMs).unref();
+    engine.stop(0, 0, 'Internal error. Please call again.').then(() => process.exit(1), failed);
+  });
 }
 
 main().catch((error: unknown) => {

@@ -3,6 +3,7 @@ import { type MessagePort, workerData } from 'node:worker_threads';
 import type { ApiSetup } from './api/setup.js';
 import type { ProviderNames, SessionLimits } from './conversation/context.js';
 import type { LlmSetup } from './llm/create.js';
+import type { WithFallbacks } from './shared/failover.js';
 import type { SharedBlock } from './shared/slots.js';
 import type { AgentConfig } from './store/agents.js';
 import type { SttSetup } from './stt/create.js';
@@ -26,6 +27,22 @@ type Common = AnyThread & { readonly board: Int32Array };
 /** Through `control`: the API thread was started anew, and this is the way to it. */
 export type ApiRenewed = { readonly type: 'api_renewed'; readonly port: MessagePort };
 
+/** Through `control`, to main: requests go to a provider no more, or again. */
+export type ProviderState = {
+  readonly type: 'provider';
+  readonly stage: 'stt' | 'llm' | 'tts';
+  readonly provider: string;
+  readonly isOpen: boolean;
+};
+
+/** Through `control`, to the API thread: a lane was started anew, and these are the ways to it. */
+export type LaneRenewed = {
+  readonly type: 'lane_renewed';
+  readonly lane: number;
+  readonly conversation: MessagePort;
+  readonly voice: MessagePort;
+};
+
 export type VadStart = Common & {
   readonly thread: 'vad';
   readonly modelPath: string | undefined;
@@ -36,7 +53,7 @@ export type VadStart = Common & {
 
 export type SttStart = Common & {
   readonly thread: 'stt';
-  readonly stt: SttSetup;
+  readonly stt: WithFallbacks<SttSetup>;
   readonly pullMs: number;
   /** Grammar to be loaded before the first call, so that it is not waited for. */
   readonly warmGrammar: unknown;
@@ -45,7 +62,7 @@ export type SttStart = Common & {
 
 export type ConversationStart = Common & {
   readonly thread: 'conversation';
-  readonly llm: LlmSetup;
+  readonly llm: WithFallbacks<LlmSetup> & { readonly isHedged: boolean };
   readonly agents: readonly AgentConfig[];
   readonly providers: ProviderNames;
   readonly limits: SessionLimits;
@@ -61,13 +78,15 @@ export type ConversationStart = Common & {
 
 export type TtsStart = Common & {
   readonly thread: 'tts';
-  readonly tts: TtsSetup;
+  readonly tts: WithFallbacks<TtsSetup>;
   readonly ports: { readonly main: MessagePort; readonly conversation: MessagePort } & ToTheApi;
 };
 
 /** The one thread that is not of a lane. */
 export type ApiStart = AnyThread & {
   readonly thread: 'api';
+  /** One cell: grows about ten times a second while the thread's loop turns. */
+  readonly beat: Int32Array;
   /** Of the engine, for the OpenAPI document. */
   readonly version: string;
   /** Agents of files, and the built-in one. */

@@ -96,6 +96,6 @@ test('settings are read in one place, workers are started in one place', (t) => 
   const readers = files.filter((file) => /process\.env(?!\['\w+'\] = )/.test(readFileSync(join(root, file), 'utf8')));
   t.same(readers, ['src/main.ts']);
   const starters = files.filter((file) => /new Worker\(/.test(readFileSync(join(root, file), 'utf8')));
-  t.same(starters.sort(), ['src/store/pglite.ts', 'src/threads.ts'], 'the store starts its database when it is first used');
+  t.same(starters.sort(), ['src/lane.ts', 'src/store/pglite.ts'], 'the store starts its database when it is first used');
   t.end();
 });

@@ -8,7 +8,8 @@ import { ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
 import { conversationDetail } from '../src/api/conversation-documents.js';
 import { HttpDesk } from '../src/api/http-desk.js';
-import type { AgentChanged, FromApi, SpokenAudio, ToApi, ToApiFromMain } from '../src/api/links.js';
+import { LaneLink } from '../src/api/lane-link.js';
+import type { ToApiFromMain } from '../src/api/links.js';
 import { PostCall } from '../src/api/post-call.js';
 import { Recordings, recordingLimits } from '../src/api/recording.js';
 import { createRest } from '../src/api/rest.js';
@@ -26,7 +27,7 @@ import { openStore } from '../src/store/open.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
-import { type ApiStart, startOf } from '../src/thread-start.js';
+import { type ApiStart, type LaneRenewed, startOf } from '../src/thread-start.js';
 import { AddressGuard, parseAllowedHosts } from '../src/tools/address-guard.js';
 import { createToolRunner } from '../src/tools/runner.js';
 
@@ -34,9 +35,11 @@ import { createToolRunner } from '../src/tools/runner.js';
 const openAgainMs = 10_000;
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
+/** Main sees by it that this thread does not hang. */
+const beatMs = 100;
 
 const start = startOf<ApiStart>('api');
-const { main, conversations: conversationPorts, voices } = start.ports;
+const { main } = start.ports;
 const { setup } = start;
 const unixMs = (): number => Date.now();
 const recorder = new Recorder('api', start.strip);
@@ -54,7 +57,7 @@ const directory = new AgentDirectory(
   start.agents,
   start.processStartedAtMs,
   (message) => {
-    for (const port of conversationPorts) port.postMessage(message satisfies AgentChanged);
+    for (const lane of lanes) lane.announce(message);
   },
   (agentId, message) => log('agent.problem', { agent_id: agentId, message }),
 );
@@ -133,10 +136,20 @@ const http = new HttpDesk(
 );
 
 main.on('message', (message: ToApiFromMain) => void http.receive(message));
-for (const port of conversationPorts) {
-  port.on('message', (message: ToApi) => desk.receive(message, (answer: FromApi) => port.postMessage(answer)));
+const lanes = start.ports.conversations.map(
+  (conversation, index) =>
+    new LaneLink(conversation, start.ports.voices[index]!, {
+      onMessage: (message, answer) => desk.receive(message, answer),
+      onSpoken: (message) => recordings?.spoken(message),
+      nowMs: unixMs,
+    }),
+);
+
+/** A lane was started anew: it knows the agents of files, and gets to know what became of them since. */
+function renewLane({ lane, conversation, voice }: LaneRenewed): void {
+  lanes[lane]?.renew(conversation, voice);
+  directory.announceFiles().catch((error: unknown) => problem('store.problem', error));
 }
-for (const port of voices) port.on('message', (message: SpokenAudio) => recordings?.spoken(message));
 
 const recordingTimer =
   recordings === undefined
@@ -156,6 +169,7 @@ const abandonedTimer =
         );
       }, abandonedCheckMs);
 let openTimer: NodeJS.Timeout | undefined;
+const beatTimer = setInterval(() => Atomics.add(start.beat, 0, 1), beatMs);
 
 function sweep(): void {
   retention
@@ -198,7 +212,11 @@ recorder.figures = () => {
   return { gauges: gauges.map(([name, value]) => ({ name, labels: '', value })), counters };
 };
 const loop = watchLoop(recorder);
-start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
+start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' }) => {
+  if (message.type === 'lane_renewed') {
+    renewLane(message);
+    return;
+  }
   if (message.type === 'metrics') {
     const { gauges, counters } = recorder.figures();
     start.control.postMessage(recorder.answer(message, gauges, counters));
@@ -208,6 +226,7 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   clearInterval(sweepTimer);
   clearInterval(abandonedTimer);
   clearTimeout(openTimer);
+  clearInterval(beatTimer);
   loop.stop();
   series.stop();
   void stop();
@@ -218,7 +237,7 @@ async function stop(): Promise<void> {
   for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
   await postCall?.close();
   await store.close().catch((error: unknown) => problem('store.problem', error));
-  for (const port of [main, ...conversationPorts, ...voices, start.control]) port.close();
+  for (const port of [main, ...lanes, start.control]) port.close();
 }
 
 recordings?.start().catch((error: unknown) => problem('recording.problem', error));

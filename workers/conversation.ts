@@ -20,13 +20,19 @@ import type { AgentConfig } from '../src/store/agents.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
-import { type ApiRenewed, type ConversationStart, startOf } from '../src/thread-start.js';
+import { type ApiRenewed, type ConversationStart, type ProviderState, startOf } from '../src/thread-start.js';
 
 const start = startOf<ConversationStart>('conversation');
 const { main, vad, stt, tts } = start.ports;
 const recorder = new Recorder('conversation', start.strip);
 const log = createLog(start.logLevel);
-const llms = new LlmPool(createLlm(start.llm));
+const llms = new LlmPool(
+  createLlm(start.llm, {
+    count: (name, labels) => recorder.count(name, labels),
+    onState: (provider, isOpen) =>
+      start.control.postMessage({ type: 'provider', stage: 'llm', provider, isOpen } satisfies ProviderState),
+  }),
+);
 const agents = new Map(start.agents.map((agent) => [agent.agent_id, agent]));
 /** Versions of those that came from the store. */
 const versions = new Map<string, number>();

@@ -8,12 +8,16 @@ import { createStt } from '../src/stt/create.js';
 import { SttSession } from '../src/stt/session.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
-import { type SttStart, startOf } from '../src/thread-start.js';
+import { type ProviderState, type SttStart, startOf } from '../src/thread-start.js';
 
 const start = startOf<SttStart>('stt');
 const { main, vad, conversation } = start.ports;
 const recorder = new Recorder('stt', start.strip);
-const provider = createStt(start.stt);
+const provider = createStt(start.stt, {
+  count: (name, labels) => recorder.count(name, labels),
+  onState: (name, isOpen) =>
+    start.control.postMessage({ type: 'provider', stage: 'stt', provider: name, isOpen } satisfies ProviderState),
+});
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 /** Generation of each open slot; its session exists once conversation has configured it. */
 const open = new Map<number, number>();

@@ -9,8 +9,8 @@ import { Board, Slot } from '../src/shared/slots.js';
 import { type Hz, hz } from '../src/shared/units.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
-import { type ApiRenewed, startOf, type TtsStart } from '../src/thread-start.js';
-import { createTts } from '../src/tts/create.js';
+import { type ApiRenewed, type ProviderState, startOf, type TtsStart } from '../src/thread-start.js';
+import { createTts, plainVoice } from '../src/tts/create.js';
 import type { TtsVoice } from '../src/tts/port.js';
 import { pacing, type TtsCounters, TtsSession } from '../src/tts/session.js';
 import { alignmentJson } from '../src/wire/audio-out.js';
@@ -18,7 +18,11 @@ import { alignmentJson } from '../src/wire/audio-out.js';
 const start = startOf<TtsStart>('tts');
 const { main, conversation } = start.ports;
 const recorder = new Recorder('tts', start.strip);
-const provider = createTts(start.tts);
+const provider = createTts(start.tts, {
+  count: (name, labels) => recorder.count(name, labels),
+  onState: (name, isOpen) =>
+    start.control.postMessage({ type: 'provider', stage: 'tts', provider: name, isOpen } satisfies ProviderState),
+});
 const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
 const open = new Map<number, number>();
 const sessions = new Map<number, TtsSession>();
@@ -144,7 +148,7 @@ start.control.on('message', (message: MetricsAsk | ApiRenewed | { type: 'stop' }
 
 try {
   if (start.tts.provider === 'embedded') {
-    await provider.warm({ voiceId: '', modelId: '', language: 'en', speed: 1, stability: 0.5, similarityBoost: 0.8 }, hz(16000));
+    await provider.warm(plainVoice, hz(16_000));
   }
   start.control.postMessage({ type: 'ready', says: [`synthesis: ${provider.name}`] });
 } catch (error) {

@@ -95,6 +95,8 @@ async function pass(): Promise<boolean> {
   if (batchSize === 0) return false;
   Atomics.store(board, Board.vadInRun, 1);
   try {
+    // Main ends this thread only when it has stored `stop` and then seen us outside: one of the two sees the other.
+    if (Atomics.load(board, Board.stop) === 1) return false;
     await detector.run();
   } finally {
     Atomics.store(board, Board.vadInRun, 0);

@@ -10,8 +10,10 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../../src/shared/errors.js';
+import type { FaultOrder } from '../faults/inject.js';
 import type { ScriptedAnswer } from '../providers/answers.js';
 import type { ClipRegistration } from '../providers/clips.js';
+import type { Fault } from '../providers/faults.js';
 import type { Entry, LlmRequest } from '../providers/journal.js';
 import type { ProfileName } from '../providers/profile.js';
 
@@ -35,6 +37,10 @@ export type StackOptions = {
   readonly providers: 'simulated' | 'embedded';
   /** More settings of the engine. */
   readonly environment?: Readonly<Record<string, string>>;
+  /** The engine's threads can be broken with `breakEngine`. */
+  readonly isBreakable?: boolean;
+  /** A second simulator speaks OpenAI's protocols and is configured as the fallback of every stage. */
+  readonly hasFallback?: boolean;
 };
 
 /** What a process has used so far. */
@@ -47,10 +53,12 @@ export class Stack {
   /** Of the engine, for callers. */
   readonly url: string;
   readonly simulator: Simulator | undefined;
+  readonly fallback: Simulator | undefined;
   /** What the engine printed at its start. */
   readonly says: readonly string[];
   readonly #engine: Child;
   readonly #providers: Child | undefined;
+  readonly #children: readonly Child[];
   readonly #folder: string;
   readonly #logs: EngineLog;
   readonly #onExit: () => void;
@@ -81,24 +89,49 @@ export class Stack {
         providers = started;
         simulator = new Simulator(url);
       }
+      let fallback: Simulator | undefined;
+      if (options.hasFallback === true) {
+        const second = new Child('second simulator', '../providers/main.js', ['--profile', profile, '--port', '0'], {});
+        children.push(second);
+        fallback = new Simulator((await second.ready(/ on (http:\/\/\S+)/)).url);
+      }
+      const lists =
+        fallback === undefined
+          ? {}
+          : {
+              OPENAI_API_KEY: 'any',
+              OPENAI_BASE_URL: `${fallback.url}/v1`,
+              PARLEY_STT: 'groq,openai',
+              PARLEY_LLM: 'groq,openai',
+              PARLEY_TTS: 'elevenlabs,openai',
+            };
       const cloud =
         simulator === undefined
           ? { PARLEY_STT: 'embedded', PARLEY_LLM: 'embedded', PARLEY_TTS: 'embedded' }
           : { GROQ_API_KEY: 'any', ELEVENLABS_API_KEY: 'any', GROQ_BASE_URL: simulator.url, ELEVENLABS_BASE_URL: simulator.url };
-      const engine = new Child('engine', '../../src/main.js', [], {
-        ...cloud,
-        PARLEY_HOST: '127.0.0.1',
-        PARLEY_PORT: '0',
-        PARLEY_LOG: 'debug',
-        PARLEY_STORE: 'memory',
-        PARLEY_AGENTS: agentsPath,
-        PARLEY_SESSIONS_MAX: `${options.sessionsMax}`,
-        ...options.environment,
-      });
+      const engine = new Child(
+        'engine',
+        '../../src/main.js',
+        [],
+        {
+          ...cloud,
+          ...lists,
+          PARLEY_HOST: '127.0.0.1',
+          PARLEY_PORT: '0',
+          PARLEY_LOG: 'debug',
+          PARLEY_STORE: 'memory',
+          // Rig and engine share a machine, and the rig says itself when that was too busy.
+          PARLEY_LOOP_DELAY_MAX_MS: '0',
+          PARLEY_AGENTS: agentsPath,
+          PARLEY_SESSIONS_MAX: `${options.sessionsMax}`,
+          ...options.environment,
+        },
+        options.isBreakable === true ? '../faults/inject.js' : undefined,
+      );
       children.push(engine);
       const logs = new EngineLog(engine.errors);
       const { url, says } = await engine.ready(/is ready .*(http:\/\/\S+?)\/?$/);
-      return new Stack({ url, says, engine, providers, simulator, folder, logs, onExit: killAll });
+      return new Stack({ url, says, engine, children, simulator, fallback, folder, logs, providers, onExit: killAll });
     } catch (error) {
       process.removeListener('exit', killAll);
       await Promise.all(children.map((child) => child.stop()));
@@ -111,8 +144,10 @@ export class Stack {
     url: string;
     says: readonly string[];
     engine: Child;
+    children: readonly Child[];
     providers: Child | undefined;
     simulator: Simulator | undefined;
+    fallback: Simulator | undefined;
     folder: string;
     logs: EngineLog;
     onExit: () => void;
@@ -120,6 +155,8 @@ export class Stack {
     this.url = parts.url.replace(/^http/, 'ws');
     this.says = parts.says;
     this.simulator = parts.simulator;
+    this.fallback = parts.fallback;
+    this.#children = parts.children;
     this.#engine = parts.engine;
     this.#providers = parts.providers;
     this.#folder = parts.folder;
@@ -144,6 +181,26 @@ export class Stack {
 
   get engineDied(): boolean {
     return this.#engine.hasExited;
+  }
+
+  /** Resolves with the status when the engine's process has ended: a number, or the name of the signal. */
+  get engineExit(): Promise<number | string> {
+    return this.#engine.exit;
+  }
+
+  /** Only when the stack was started as breakable. */
+  breakEngine(order: FaultOrder): void {
+    this.#engine.send(order);
+  }
+
+  /** Nobody reads what the engine logs, until the stack is stopped. */
+  stopReadingLog(): void {
+    this.#engine.errors.removeAllListeners();
+    this.#engine.errors.pause();
+  }
+
+  signalEngine(signal: NodeJS.Signals): void {
+    this.#engine.signal(signal);
   }
 
   /** The engine's figures, by name with labels as Prometheus writes them. */
@@ -181,7 +238,7 @@ export class Stack {
 
   /** Ends both processes and waits for them. */
   async stop(): Promise<void> {
-    await Promise.all([this.#engine.stop(), this.#providers?.stop()]);
+    await Promise.all(this.#children.map((child) => child.stop()));
     process.removeListener('exit', this.#onExit);
     rmSync(this.#folder, { recursive: true, force: true });
   }
@@ -251,6 +308,16 @@ export class Simulator {
     await this.#ask('POST', '/answers', { answers });
   }
 
+  /** Orders faults, in place of those that are left. */
+  async orderFaults(faults: readonly Fault[]): Promise<void> {
+    await this.#ask('POST', '/faults', { faults, replace: true });
+  }
+
+  /** Single values in place of the profile's own (`profile.ts`). */
+  async override(overrides: Readonly<Record<string, number>>): Promise<void> {
+    await this.#ask('POST', '/profile', { overrides });
+  }
+
   /** Every request so far, oldest first. */
   async journal(): Promise<readonly Entry[]> {
     return (await this.#ask<{ log: Entry[] }>('GET', '/log')).log;
@@ -318,23 +385,30 @@ class Child {
   readonly #name: string;
   readonly #process: ChildProcess;
   readonly #said: string[] = [];
-  readonly #exit: Promise<void>;
+  readonly exit: Promise<number | string>;
   hasExited = false;
 
-  /** `module` is relative to this file, so that any output folder works. */
-  constructor(name: string, module: string, args: readonly string[], environment: Readonly<Record<string, string>>) {
+  /** `module` and `preload` (a module that is loaded first) are relative to this file, so that any output folder works. */
+  constructor(
+    name: string,
+    module: string,
+    args: readonly string[],
+    environment: Readonly<Record<string, string>>,
+    preload?: string,
+  ) {
     this.#name = name;
     const own = Object.entries(process.env).filter(([key]) => !/^(?:PARLEY|GROQ|OPENAI|ELEVENLABS)_/.test(key));
-    this.#process = spawn(process.execPath, [fileURLToPath(new URL(module, import.meta.url)), ...args], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const before = preload === undefined ? [] : ['--import', new URL(preload, import.meta.url).href];
+    this.#process = spawn(process.execPath, [...before, fileURLToPath(new URL(module, import.meta.url)), ...args], {
+      stdio: preload === undefined ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...Object.fromEntries(own), ...environment },
     });
-    this.#exit = new Promise((resolve) => {
-      this.#process.once('exit', () => {
+    this.exit = new Promise((resolve) => {
+      this.#process.once('exit', (code, signal) => {
         this.hasExited = true;
-        resolve();
+        resolve(code ?? signal ?? 0);
       });
-      this.#process.once('error', () => resolve());
+      this.#process.once('error', () => resolve('not started'));
     });
   }
 
@@ -362,7 +436,7 @@ class Child {
     const late = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), readyTimeoutMs);
     });
-    const url = await Promise.race([address, this.#exit.then(() => undefined), late]);
+    const url = await Promise.race([address, this.exit.then(() => undefined), late]);
     clearTimeout(timer);
     this.errors.off('data', listen);
     if (url === undefined) {
@@ -370,6 +444,14 @@ class Child {
       throw new EngineError('broken', `the ${this.#name} did not start: ${told || 'it said nothing'}`);
     }
     return { url, says: this.#said };
+  }
+
+  send(message: object): void {
+    this.#process.send?.(message);
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.#process.kill(signal);
   }
 
   kill(): void {
@@ -383,10 +465,10 @@ class Child {
     const late = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, stopTimeoutMs);
     });
-    await Promise.race([this.#exit, late]);
+    await Promise.race([this.exit, late]);
     clearTimeout(timer);
     this.kill();
-    await this.#exit;
+    await this.exit;
   }
 }
 

@@ -1,5 +1,8 @@
-/** Chooses the language model by its setting. Conversation thread. */
+/** Chooses the language models by their settings. Conversation thread. */
+import { nowMs } from '../shared/clock.js';
+import { Candidates, type FailoverReport, type WithFallbacks } from '../shared/failover.js';
 import { EmbeddedResponder } from './embedded/responder.js';
+import { FailoverLlm } from './failover.js';
 import { GroqLlm } from './groq.js';
 import { OpenAiLlm } from './openai.js';
 import type { LlmProvider } from './port.js';
@@ -13,7 +16,15 @@ export type LlmSetup = {
   readonly model: string;
 };
 
-export function createLlm({ provider, apiKey, baseUrl, model }: LlmSetup): LlmProvider {
+/** With fallbacks: all of them behind one face. */
+export function createLlm(setup: WithFallbacks<LlmSetup> & { readonly isHedged: boolean }, report: FailoverReport): LlmProvider {
+  if (setup.fallbacks.length === 0) return oneLlm(setup);
+  const providers = [setup, ...setup.fallbacks].map((one) => ({ name: one.provider, provider: oneLlm(one) }));
+  const candidates = new Candidates<LlmProvider>('llm', providers, (provider) => provider.warm(), report, nowMs);
+  return new FailoverLlm(candidates, { isHedged: setup.isHedged });
+}
+
+function oneLlm({ provider, apiKey, baseUrl, model }: LlmSetup): LlmProvider {
   switch (provider) {
     case 'embedded':
       return new EmbeddedResponder();

@@ -152,6 +152,11 @@ export class Call {
     if (untilMs === undefined || this.#now() >= untilMs) this.#endQuiet();
   }
 
+  /** It was told to end. */
+  get isEnding(): boolean {
+    return this.#isOver || this.#ending !== undefined;
+  }
+
   #finish(code: number, reason: string): void {
     this.#isOver = true;
     this.#connection?.close(code, shortReason(reason));

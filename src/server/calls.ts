@@ -5,7 +5,7 @@
 import type { FromConversation, HandshakeFacts, ToConversation } from '../conversation/links.js';
 import type { CutSent, InputGap, Released, SessionFailed, SlotOrder } from '../shared/links.js';
 import { randomId } from '../shared/random-id.js';
-import { claim, type SharedBlock, Slot } from '../shared/slots.js';
+import { Cell, claim, type SharedBlock, Slot } from '../shared/slots.js';
 import type { Log } from '../telemetry/log.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
@@ -44,7 +44,14 @@ const defaultAgentId = 'default';
 /** Threads that must let go of a slot. */
 const releasesNeeded = 4;
 
-type Seat = { readonly slot: Slot; call: Call | undefined; generation: number; releasesMissing: number };
+type Seat = {
+  readonly slot: Slot;
+  call: Call | undefined;
+  generation: number;
+  releasesMissing: number;
+  /** Its threads are gone: not given out before there are new ones. */
+  isLost: boolean;
+};
 
 export class Calls {
   readonly #seats: Seat[];
@@ -59,6 +66,8 @@ export class Calls {
   readonly #live = new Map<string, Call>();
   readonly counters: OutputCounters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
   isOpen = false;
+  /** Why the node takes no more calls for now, although there are places. */
+  overload: () => string | undefined = () => undefined;
   #liveCount = 0;
   /** Called when the last call is gone. */
   onEmpty: () => void = () => undefined;
@@ -69,6 +78,7 @@ export class Calls {
       call: undefined,
       generation: 0,
       releasesMissing: 0,
+      isLost: false,
     }));
     this.#free = this.#seats.map((_, index) => index).reverse();
     this.#lanes = lanes;
@@ -98,11 +108,14 @@ export class Calls {
     if (!query.ok) return refuse(400, 'bad_request', query.message);
     const subprotocol = chooseSubprotocol(request.protocols);
     if (!subprotocol.ok) return refuse(400, 'bad_request', subprotocol.message);
-    if (!this.isOpen) return refuse(503, 'draining', 'This server is not taking new calls.');
+    if (!this.isOpen) return this.#refused(503, 'draining', 'This server is not taking new calls.');
     if (this.#free.length === 0) {
-      this.#recorder.count('parley_refused_total', 'reason="capacity"');
-      return refuse(503, 'capacity', `All ${this.#seats.length} places are taken.`);
+      const isRestarting = this.#seats.some(({ isLost }) => isLost);
+      if (isRestarting) return this.#refused(503, 'restarting', 'Part of this server is being started anew.');
+      return this.#refused(503, 'capacity', `All ${this.#seats.length} places are taken.`);
     }
+    const overload = this.overload();
+    if (overload !== undefined) return this.#refused(503, 'overloaded', `This server has enough to do (${overload}).`);
     const { agentId, conversationSignature, source, version, environment, branchId } = query.query;
     const shown = {
       agentId,
@@ -123,6 +136,11 @@ export class Calls {
       access,
     };
     return { accept: true, protocol: subprotocol.protocol, session: { facts, ticket, call: undefined } };
+  }
+
+  #refused(status: number, name: string, message: string): UpgradeAnswer<Visitor> {
+    this.#recorder.count('parley_refused_total', `reason="${name}"`);
+    return refuse(status, name, message);
   }
 
   opened(visitor: Visitor, connection: Connection): void {
@@ -169,8 +187,13 @@ export class Calls {
     if (this.#live.get(call.facts.conversationId) === call) this.#live.delete(call.facts.conversationId);
     const seat = this.#seats[index]!;
     seat.call = undefined;
+    if (seat.isLost) {
+      // Nobody is there to answer; the slot comes back with the new threads.
+      if (this.#liveCount === 0) this.onEmpty();
+      return;
+    }
     seat.releasesMissing = releasesNeeded;
-    this.#lanes.toConversation({ type: 'close', ...address, code, reason: '' });
+    this.#lanes.toConversation(this.#closeOf(seat, code));
     this.#lanes.toVad({ type: 'close', ...address });
     this.#lanes.toStt({ type: 'close', ...address });
     this.#lanes.toTts({ type: 'close', ...address });
@@ -179,7 +202,7 @@ export class Calls {
   /** One thread has let go of a slot. */
   released(message: Released): void {
     const seat = this.#seats[message.slot];
-    if (seat === undefined || seat.generation !== message.generation || seat.releasesMissing === 0) return;
+    if (seat === undefined || seat.generation !== message.generation || seat.releasesMissing === 0 || seat.isLost) return;
     seat.releasesMissing -= 1;
     if (seat.releasesMissing > 0) return;
     this.#free.push(message.slot);
@@ -234,7 +257,56 @@ export class Calls {
   }
 
   endAll(code: number, reason: string): void {
-    for (const { call } of this.#seats) call?.end(code, reason);
+    this.endSome(this.#seats.length, code, reason);
+  }
+
+  /** Ends at most `countMax` of those that were not told to end yet. Returns how many. */
+  endSome(countMax: number, code: number, reason: string): number {
+    let count = 0;
+    for (const { call } of this.#seats) {
+      if (call === undefined || call.isEnding) continue;
+      if (count === countMax) break;
+      call.end(code, reason);
+      count += 1;
+    }
+    return count;
+  }
+
+  /** Share of the calls that have more than `samplesMax` samples which the detector has not judged. */
+  waitingShare(samplesMax: number): number {
+    let waiting = 0;
+    for (const { call, slot } of this.#seats) {
+      if (call !== undefined && slot.load(Cell.inputWritten) - slot.load(Cell.vadRead) > samplesMax) waiting += 1;
+    }
+    return waiting / Math.max(1, this.#liveCount);
+  }
+
+  /** The threads of these slots are gone: their calls end, and none of the slots is given out before `restored`. */
+  lost(isOfThem: (slot: number) => boolean): void {
+    for (const [index, seat] of this.#seats.entries()) {
+      if (!isOfThem(index)) continue;
+      seat.call?.end(1011, 'Internal error. Please call again.');
+      // A conversation thread that lives on writes the record; nobody waits for it to let go.
+      if (seat.call !== undefined && !seat.isLost) this.#lanes.toConversation(this.#closeOf(seat, 1011));
+      seat.isLost = true;
+    }
+    const kept = this.#free.filter((index) => !isOfThem(index));
+    this.#free.splice(0, this.#free.length, ...kept);
+  }
+
+  /** New threads serve these slots, and nothing of the old ones is left. */
+  restored(isOfThem: (slot: number) => boolean): void {
+    for (const [index, seat] of this.#seats.entries()) {
+      if (!isOfThem(index) || !seat.isLost) continue;
+      seat.isLost = false;
+      seat.releasesMissing = 0;
+      // One whose client has not closed yet is given back in the ordinary way.
+      if (seat.call === undefined) this.#free.push(index);
+    }
+  }
+
+  #closeOf(seat: Seat, code: number): Extract<ToConversation, { type: 'close' }> {
+    return { type: 'close', slot: seat.slot.index, generation: seat.generation, code, reason: '' };
   }
 
   #seat(index: number, facts: HandshakeFacts): Call {

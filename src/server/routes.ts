@@ -5,7 +5,10 @@ import type { HttpRequest, HttpResponse } from './port.js';
 
 export type RouteFacts = {
   readonly version: string;
-  readonly isReady: () => boolean;
+  /** Why no calls should be sent here; undefined: they should. */
+  readonly unready: () => string | undefined;
+  /** Of each stage, its providers and whether calls go to them. */
+  readonly providers: () => Readonly<Record<string, Readonly<Record<string, string>>>>;
   readonly freeCount: () => number;
   readonly liveCount: () => number;
   readonly metricsText: () => Promise<string>;
@@ -19,11 +22,13 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
   const routes: Readonly<Record<string, () => HttpResponse | Promise<HttpResponse>>> = {
     '/healthz': () => json(200, { status: 'ok', version: facts.version }),
     '/readyz': () => {
-      const isReady = facts.isReady();
-      return json(isReady ? 200 : 503, {
-        status: isReady ? 'ready' : 'not_ready',
+      const reason = facts.unready();
+      return json(reason === undefined ? 200 : 503, {
+        status: reason === undefined ? 'ready' : 'not_ready',
+        ...(reason === undefined ? {} : { reason }),
         calls: facts.liveCount(),
         free: facts.freeCount(),
+        providers: facts.providers(),
       });
     },
     '/metrics': async () => ({

@@ -1,5 +1,8 @@
-/** Chooses the recogniser by its setting. STT thread. */
+/** Chooses the recognisers by their settings. STT thread. */
+import { nowMs } from '../shared/clock.js';
+import { Candidates, type FailoverReport, type WithFallbacks } from '../shared/failover.js';
 import { EmbeddedTranscriber } from './embedded/transcriber.js';
+import { FailoverTranscriber } from './failover.js';
 import { GroqTranscriber } from './groq.js';
 import { OpenAiTranscriber } from './openai-compatible.js';
 import type { SttProvider, Transcriber } from './port.js';
@@ -14,8 +17,12 @@ export type SttSetup = {
   readonly model: string;
 };
 
-export function createStt(setup: SttSetup): SttProvider {
-  return new RequestProvider(transcriberOf(setup));
+/** With fallbacks: all of them behind one face. */
+export function createStt(setup: WithFallbacks<SttSetup>, report: FailoverReport): SttProvider {
+  if (setup.fallbacks.length === 0) return new RequestProvider(transcriberOf(setup));
+  const providers = [setup, ...setup.fallbacks].map((one) => ({ name: one.provider, provider: transcriberOf(one) }));
+  const probe = (provider: Transcriber): Promise<void> => provider.warm({ language: 'en', keywords: [] });
+  return new RequestProvider(new FailoverTranscriber(new Candidates('stt', providers, probe, report, nowMs)));
 }
 
 function transcriberOf({ provider, apiKey, baseUrl, model }: SttSetup): Transcriber {

@@ -14,6 +14,7 @@ const infoEvents = new Set([
   'session.ended',
   'session.refused',
   'engine.ready',
+  'thread.restarted',
   'engine.stopping',
 ]);
 
@@ -25,8 +26,11 @@ function levelOf(event: string): LogLevel {
   return infoEvents.has(event) ? 'info' : 'debug';
 }
 
-/** `write` gets whole lines; standard error by default. */
-export function createLog(level: LogLevel, write: (line: string) => void = (line) => process.stderr.write(line)): Log {
+/** Waits for whoever reads the log; beyond it lines are lost, and counted in the next one. */
+const waitingBytesMax = 1024 * 1024;
+
+/** `write` gets whole lines; standard error by default, which never holds up anybody. */
+export function createLog(level: LogLevel, write: (line: string) => void = boundedWriter(process.stderr)): Log {
   const highest = logLevels.indexOf(level);
   const repeats = new Map<string, { sinceMs: number; count: number }>();
   return (event, fields = {}) => {
@@ -47,5 +51,23 @@ export function createLog(level: LogLevel, write: (line: string) => void = (line
     }
     const line = { at: new Date(atMs).toISOString(), level: eventLevel, event, ...fields, ...(repeated > 0 ? { repeated } : {}) };
     write(`${JSON.stringify(line)}\n`);
+  };
+}
+
+/** Writes lines while no more than a bound of them waits. */
+export function boundedWriter(
+  target: { readonly writableLength: number; write(line: string): unknown },
+  bytesMax = waitingBytesMax,
+): (line: string) => void {
+  let lost = 0;
+  return (line) => {
+    if (target.writableLength + line.length > bytesMax) {
+      lost += 1;
+      return;
+    }
+    if (lost > 0)
+      target.write(`${JSON.stringify({ at: new Date().toISOString(), level: 'error', event: 'log.lost', lines: lost })}\n`);
+    lost = 0;
+    target.write(line);
   };
 }

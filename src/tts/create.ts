@@ -1,11 +1,14 @@
-/** Chooses the synthesiser by its setting. TTS thread. */
-
+/** Chooses the synthesisers by their settings. TTS thread. */
+import { nowMs } from '../shared/clock.js';
 import { EngineError } from '../shared/errors.js';
+import { Candidates, type FailoverReport, type WithFallbacks } from '../shared/failover.js';
+import { hz } from '../shared/units.js';
 import { ElevenLabsTts } from './elevenlabs.js';
 import { fliteVoices } from './embedded/flite.js';
 import { EmbeddedTts } from './embedded/provider.js';
+import { FailoverTts } from './failover.js';
 import { OpenAiSpeech } from './openai-speech.js';
-import type { TtsProvider } from './port.js';
+import type { TtsProvider, TtsVoice } from './port.js';
 
 export type TtsSetup = {
   readonly provider: 'embedded' | 'elevenlabs' | 'openai';
@@ -17,7 +20,25 @@ export type TtsSetup = {
   readonly voice: string;
 };
 
-export function createTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup): TtsProvider {
+/** What a synthesiser is warmed and probed with when no agent asks for a voice. */
+export const plainVoice: TtsVoice = {
+  voiceId: '',
+  modelId: '',
+  language: 'en',
+  speed: 1,
+  stability: 0.5,
+  similarityBoost: 0.8,
+};
+
+/** With fallbacks: all of them behind one face. */
+export function createTts(setup: WithFallbacks<TtsSetup>, report: FailoverReport): TtsProvider {
+  if (setup.fallbacks.length === 0) return oneTts(setup);
+  const providers = [setup, ...setup.fallbacks].map((one) => ({ name: one.provider, provider: oneTts(one) }));
+  const probe = (provider: TtsProvider): Promise<void> => provider.warm(plainVoice, hz(16_000));
+  return new FailoverTts(new Candidates('tts', providers, probe, report, nowMs));
+}
+
+function oneTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup): TtsProvider {
   const chosen = {
     ...(baseUrl === '' ? {} : { baseUrl }),
     ...(model === '' ? {} : { defaultModelId: model }),

@@ -6,8 +6,9 @@
  */
 import { fadeIn } from '../audio/fade.js';
 import { encodeMulaw } from '../audio/mulaw.js';
+import { msUntil } from '../shared/clock.js';
 import { FrameWriter } from '../shared/frames.js';
-import { Cell, type Slot } from '../shared/slots.js';
+import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
 import { type Hz, ms, samplesIn } from '../shared/units.js';
 import { pacing } from './pacing.js';
 import type { Speech } from './speech.js';
@@ -62,6 +63,8 @@ export class Pacer {
   #playEndMs = 0;
   #nextPosition = 0;
   #wasHeld = false;
+  /** The ring was full. */
+  #hasWaited = false;
   /** How late ticks were lately: the worst, forgotten slowly. */
   #lateMs = 0;
 
@@ -128,6 +131,7 @@ export class Pacer {
   frame(floor: OnFloor, atMs: number): void {
     const { speech } = floor;
     let pushed = false;
+    if (this.#hasWaited) this.#afterWait(atMs);
     while (!floor.isFramed) {
       const leftMs = this.#playEndMs - atMs;
       if (leftMs > this.#leadMs(floor) - pacing.frameMs) break;
@@ -143,6 +147,7 @@ export class Pacer {
       }
       if (!this.#push(floor, count, isLast, atMs)) {
         this.#counters.framesWaited += 1;
+        this.#hasWaited = true;
         break;
       }
       pushed = true;
@@ -153,6 +158,13 @@ export class Pacer {
     speech.audio.forgetBefore(speech.cursor - samplesIn(ms(pacing.keptMs), this.#format.rateHz));
     speech.feed();
     this.#ringMain();
+  }
+
+  /** Main took no frames for a while, and then all of them at once: the client has those in hand, and they count as lead. */
+  #afterWait(atMs: number): void {
+    this.#hasWaited = false;
+    const inHandMs = Math.min(msUntil(this.#slot.load(Cell.playEndAtMs), atMs), outputRingFrames * pacing.frameMs);
+    this.#playEndMs = Math.max(this.#playEndMs, atMs + inHandMs);
   }
 
   /** Audio to keep ahead: the start's while the speech is young, then as little as link and timers allow. */

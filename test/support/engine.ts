@@ -71,6 +71,8 @@ export async function startStack(
     PARLEY_PORT: '0',
     PARLEY_SESSIONS_MAX: '4',
     PARLEY_LOG: 'silent',
+    // The tests and the engine share a thread, so its lateness says nothing.
+    PARLEY_LOOP_DELAY_MAX_MS: '0',
     PARLEY_STORE: 'memory',
     PARLEY_AGENTS: agentsPath,
     GROQ_API_KEY: 'test',

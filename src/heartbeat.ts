@@ -1,0 +1,48 @@
+/**
+ * Tells a thread that hangs from one that has nothing to do: each counts up a cell while its loop turns. Pure apart from what it remembers;
+ * main thread.
+ */
+
+export type HeartRule = {
+  /** Looks come this far apart. */
+  readonly everyMs: number;
+  /** A thread whose count has not moved for this long hangs. */
+  readonly hangsAfterMs: number;
+};
+
+export class Heartbeat<Name extends string> {
+  readonly #rule: HeartRule;
+  readonly #seen = new Map<Name, { count: number; stillMs: number }>();
+  #lastLookAtMs: number | undefined;
+
+  constructor(rule: HeartRule) {
+    this.#rule = rule;
+  }
+
+  /**
+   * The first thread that hangs. Time in which main itself did not come to look (blocked, or the whole machine asleep) proves nothing
+   * about the others: a look that is late counts as one that was in time.
+   */
+  look(beats: readonly { readonly name: Name; readonly count: number }[], atMs: number): Name | undefined {
+    const sinceMs = atMs - (this.#lastLookAtMs ?? atMs);
+    this.#lastLookAtMs = atMs;
+    const stepMs = Math.min(sinceMs, this.#rule.everyMs);
+    let hanging: Name | undefined;
+    for (const { name, count } of beats) {
+      const seen = this.#seen.get(name);
+      if (seen === undefined || seen.count !== count) {
+        this.#seen.set(name, { count, stillMs: 0 });
+        continue;
+      }
+      seen.stillMs += stepMs;
+      if (seen.stillMs >= this.#rule.hangsAfterMs) hanging ??= name;
+    }
+    return hanging;
+  }
+
+  /** Another thread beats from now on. */
+  forget(): void {
+    this.#seen.clear();
+    this.#lastLookAtMs = undefined;
+  }
+}
