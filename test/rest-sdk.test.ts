@@ -187,7 +187,7 @@ test('the official Node SDK', async (t) => {
     conversation.socket.close(1000);
     t.match(await (await open(signedUrl)).closed, { code: 3000, reason: /used before/ });
     t.match(await (await open(`${stack.url}?agent_id=closed`)).closed, { code: 3000, reason: /authorization/ });
-    const forged = signedUrl.replace(/.$/, (last) => (last === 'A' ? 'B' : 'A'));
+    const forged = signedUrl.replace(/.(?=.{8}$)/, (letter) => (letter === 'A' ? 'B' : 'A'));
     t.match(await (await open(forged)).closed, { code: 3000, reason: /not valid/ });
     const named = await conversationalAi.conversations.getSignedUrl({ agentId: 'closed', includeConversationId: true });
     const known = new URL(named.signedUrl).searchParams.get('conversation_id');

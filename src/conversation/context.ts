@@ -60,6 +60,8 @@ export type SessionContext = {
   /** Number of the open or next turn of the caller. */
   readonly turn: () => number;
   readonly epoch: () => number;
+  /** Whether that speech is on its way and must not begin yet: the caller types, or makes a sound. */
+  readonly isHeldBack: (speech: number) => boolean;
   /** Whether the CUT of that speech may still be taken back. */
   readonly isUndoable: (speech: number) => boolean;
   /** A reply after which something is to happen was heard to its end. Returns what is to be said first by whoever takes over. */

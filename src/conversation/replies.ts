@@ -81,7 +81,8 @@ export class Replies {
     reply.eventId = outlet.nextEventId();
     records.reserve(reply);
     this.#startPart(reply);
-    this.release(reply.speech);
+    // Released, it may be heard before it can be held back.
+    if (!this.#context.isHeldBack(reply.speech)) this.release(reply.speech);
     if (reply.text !== '') this.#tell(reply, reply.text);
     if (reply.isDone) this.#finish(reply);
     else if (reply.isWaiting) this.#runTools(reply);

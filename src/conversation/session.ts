@@ -142,6 +142,10 @@ export class Session {
       feed: (event) => this.#feed(event),
       turn: () => this.#state.turn,
       epoch: () => this.#state.epoch,
+      isHeldBack: (speech) => {
+        const { agent } = this.#state;
+        return agent.phase === 'thinking' && agent.speech === speech && agent.isHeldBack;
+      },
       isUndoable: (speech) => this.#state.undo?.speech === speech,
       onHeard: (after) => this.#after(after),
     };

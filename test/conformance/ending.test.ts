@@ -73,7 +73,10 @@ test('C44 the maximum duration: error max_duration_exceeded, then a close with 1
   }
 });
 
-test('C45 a provider that fails for good: error with its type, then a close with 1002 and a reason', async (t) => {
+const failing = isFull
+  ? 'the language model, recognition and synthesis'
+  : 'the language model (npm run conformance: recognition and synthesis too)';
+test(`C45 a provider that fails for good: error with its type, then a close with 1002 and a reason: ${failing}`, async (t) => {
   const speech = await speechOf(stage, 'Where are they now?');
   const type = (client: WireClient): void => client.say('Where are they now?');
   const speak = (client: WireClient): void => sendSpeech(client, speech, 4096);
@@ -86,10 +89,8 @@ test('C45 a provider that fails for good: error with its type, then a close with
     const client = await open();
     await client.conversationId();
     for (let round = 1; round <= 3; round++) {
-      const startedAtMs = performance.now();
       turn(client);
       if (round < 3) await client.event(answerType, round - 1);
-      t.comment(errorType, round, performance.now() - startedAtMs);
     }
     t.match(await client.ending, { code: 1002, reason });
     t.match(client.of('error')[0]?.details, { error_type: errorType, code: 1002 });
@@ -99,11 +100,13 @@ test('C45 a provider that fails for good: error with its type, then a close with
   await Promise.all([
     fails(type, 'agent_response', 'llm_error', /language model/),
     // Spoken to only when its apology is over: that would be an interruption.
-    fails(speak, 'agent_response_complete', 'asr_transcription_error', /recognition/),
+    isFull ? fails(speak, 'agent_response_complete', 'asr_transcription_error', /recognition/) : undefined,
   ]);
-  await stage.faults({ endpoint: 'tts', kind: 'garbage', times: 1000 });
-  // An apology that nobody could hear is taken back.
-  await fails(type, 'agent_response_correction', 'tts_cascade_error', /synthesis/);
+  if (isFull) {
+    await stage.faults({ endpoint: 'tts', kind: 'garbage', times: 1000 });
+    // An apology that nobody could hear is taken back.
+    await fails(type, 'agent_response_correction', 'tts_cascade_error', /synthesis/);
+  }
   await stage.faults();
   const client = await open();
   t.match((await client.ask('Is it over?')).details['agent_response'], /\w/, 'the next caller is served');

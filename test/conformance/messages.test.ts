@@ -1,6 +1,6 @@
 /** C21–C29: the messages of a conversation that has begun. */
 import { t as file, test } from 'tap';
-import { sendSpeech, speechOf } from './speech.js';
+import { sendSpeech, speakInTime, speechOf } from './speech.js';
 import { agentOf, allEvents, isFull, type Json, Stage, textOf } from './stage.js';
 import { WireClient, type WireMessage } from './wire-client.js';
 
@@ -119,6 +119,7 @@ test('C24 contextual_update is not answered, the newest of one context_id wins, 
 test('C25 user_activity puts off the turn timeout and the next start of the agent; 50 a second do no harm', {
   buffered: true,
 }, async (t) => {
+  const speech = await speechOf(stage, 'Where are the boats?');
   const client = await open('idle');
   const metadata = await client.event('conversation_initiation_metadata');
   const typing = setInterval(() => client.send({ type: 'user_activity' }), 20);
@@ -129,13 +130,18 @@ test('C25 user_activity puts off the turn timeout and the next start of the agen
   const prompt = await client.event('agent_response');
   t.ok(prompt.atMs - metadata.atMs > 3000 && prompt.atMs - stoppedAtMs > 900, 'the timeout counts from the last of it');
   await client.completed(prompt.eventId);
-  client.send({ type: 'user_activity' });
-  const typedAtMs = performance.now();
   const audioBefore = client.of('audio').length;
-  client.say('Go on, please.');
-  const audio = await client.event('audio', audioBefore);
-  const heldMs = audio.atMs - typedAtMs;
-  t.ok(heldMs > 1700 && heldMs < 4000, `the answer began ${Math.round(heldMs)} ms after the key`);
+  await speakInTime(client, speech, 20);
+  client.send({ type: 'user_activity' });
+  const keyAtMs = performance.now();
+  const heldMs = (await client.event('audio', audioBefore)).atMs - keyAtMs;
+  t.ok(heldMs > 1700 && heldMs < 4000, `the answer to speech began ${Math.round(heldMs)} ms after the key`);
+  client.send({ type: 'user_activity' });
+  client.say('Something else, please.');
+  const typedAtMs = performance.now();
+  const { eventId: cutId } = await client.event('interruption');
+  const next = await client.until(() => client.of('audio').find(({ eventId }) => eventId! > cutId! + 1));
+  t.ok(next.atMs - typedAtMs < 1000, 'what was being typed is answered at once');
   t.notOk(client.types.includes('error'));
   await client.hangUp();
 });

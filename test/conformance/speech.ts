@@ -6,6 +6,8 @@ import type { WireClient } from './wire-client.js';
 
 /** Silence before a phrase, in samples of 16 kHz: the detector wants to know the room. */
 const leadSamples = 3200;
+/** 16 kHz, 16 bits. */
+const bytesPerMs = 32;
 
 /** `text` as a clip that the recogniser of `stage` understands. */
 export async function speechOf(stage: Stage, text: string): Promise<Clip> {
@@ -33,5 +35,16 @@ export function sendSpeech(client: WireClient, clip: Clip, chunkBytes: number): 
   const bytes = bytesOf(clip.samples);
   for (let at = 0; at < bytes.length; at += chunkBytes) {
     client.send(`{"user_audio_chunk":"${bytes.subarray(at, at + chunkBytes).toString('base64')}"}`);
+  }
+}
+
+/** Sends it as a microphone does, `chunkMs` at a time; resolves when the last chunk is sent. */
+export async function speakInTime(client: WireClient, clip: Clip, chunkMs: number): Promise<void> {
+  const bytes = bytesOf(clip.samples);
+  const startedAtMs = performance.now();
+  for (let at = 0; at < bytes.length; at += chunkMs * bytesPerMs) {
+    const waitMs = startedAtMs + at / bytesPerMs - performance.now();
+    if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
+    client.send({ user_audio_chunk: bytes.subarray(at, at + chunkMs * bytesPerMs).toString('base64') });
   }
 }
