@@ -105,10 +105,10 @@ test('in Chromium', { skip }, async (t) => {
     { match: 'goodbye', text: farewell, toolCall: { name: 'end_call', arguments: { reason: 'The caller said goodbye.' } } },
   );
   const browser = await openBrowser(chromium!, [
-    [3, 'tell me a story'],
-    [8, 'please stop'],
-    [12, 'what time is it'],
-    [17, 'goodbye'],
+    [2.5, 'tell me a story'],
+    [6, 'please stop'],
+    [9, 'what time is it'],
+    [13, 'goodbye'],
   ]);
   t.teardown(() => browser.close());
   const ear = new Ear(browser);
