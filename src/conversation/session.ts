@@ -390,6 +390,8 @@ export class Session {
     const { user_input_audio_format: inputFormat } = asr;
     const { agent_output_audio_format: outputFormat } = tts;
     const isTextOnly = resolved.ok ? resolved.profile.isTextOnly : conversation.text_only;
+    // First of all: audio that waited flows from `begin` on, and recognition must be ready when the first speech in it is found.
+    if (resolved.ok) this.#configure(resolved.profile);
     this.#links.toMain({
       type: 'begin',
       inputFormat,
@@ -425,7 +427,6 @@ export class Session {
     this.#startedAtMs = this.#now();
     this.#slot.store(Cell.wantsScores, profile.events.has('vad_score') ? 1 : 0);
     this.#outlet.open(profile.events);
-    this.#configure(profile);
     this.#outlet.control(metadata);
     if (!isTextOnly) this.#outlet.send({ type: 'asr_initiation_metadata' });
     const { agents } = this.#host;
