@@ -22,9 +22,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   api: ['shared', 'audio', 'wire', 'store', 'tools', 'telemetry'],
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
+  hosts: ['shared', 'vad', 'stt', 'llm', 'tts', 'conversation', 'telemetry', 'api', 'store', 'wire'],
 };
 /** What workers host: everything but sockets. */
 const workersMay = [
+  'hosts',
   'shared',
   'audio',
   'turn',

@@ -7,7 +7,7 @@ import type { SpeechEvent } from '../shared/links.js';
 import type { InputReader } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import { hopSamples, inputRateHz } from '../shared/units.js';
-import { type GateEvent, newGate, step } from './gate.js';
+import { type GateEvent, type GateSettings, type GateState, gateDefaults, newGate, step } from './gate.js';
 import { rmsLevelDb } from './level.js';
 
 export class Listener {
@@ -16,7 +16,7 @@ export class Listener {
   readonly #reader: InputReader;
   readonly #emit: (event: SpeechEvent) => void;
   readonly #onHold: (onsetToHoldMs: number) => void;
-  readonly #gate = newGate();
+  readonly #gate: GateState;
   #levelDb = 0;
   /** The open segment has raised its HOLD; one is enough. */
   #hasHeld = false;
@@ -28,12 +28,14 @@ export class Listener {
     reader: InputReader,
     emit: (event: SpeechEvent) => void,
     onHold: (onsetToHoldMs: number) => void,
+    gate: GateSettings = gateDefaults,
   ) {
     this.#slot = slot;
     this.generation = generation;
     this.#reader = reader;
     this.#emit = emit;
     this.#onHold = onHold;
+    this.#gate = newGate(gate);
   }
 
   get overrunSamples(): number {
