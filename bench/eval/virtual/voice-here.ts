@@ -4,6 +4,12 @@ import { loadVoice, type Speech, type Voice, type VoiceStyle } from '../../../lo
 
 let loading: Promise<Voice> | undefined;
 
+/** The one of this process: what it said before costs nothing. Rejects with `missing` when the embedded voice is not installed. */
+export function voiceOfProcess(): Promise<Voice> {
+  loading ??= loadVoice();
+  return loading;
+}
+
 export class VoiceHere implements SimulatedVoice {
   readonly #voice: Voice;
 
@@ -13,8 +19,7 @@ export class VoiceHere implements SimulatedVoice {
 
   /** Rejects with `missing` when the embedded voice is not installed. */
   static async load(): Promise<VoiceHere> {
-    loading ??= loadVoice();
-    return new VoiceHere(await loading);
+    return new VoiceHere(await voiceOfProcess());
   }
 
   async speak(text: string, style: VoiceStyle): Promise<Speech> {
