@@ -7,8 +7,8 @@ import { parseAgent } from '../../src/store/agents.js';
 const frameMs = 20;
 const frameSamples = frameMs * 16;
 
-/** What the caller says, and how long after the start. */
-export type Spoken = { readonly atMs: number; readonly text: string };
+/** What the caller says, and how long after the start. `isNoise`: the recogniser knows no words in it. */
+export type Spoken = { readonly atMs: number; readonly text: string; readonly isNoise?: boolean };
 
 export type VirtualCallOptions = Partial<VirtualEngineOptions> & {
   readonly spoken: readonly Spoken[];
@@ -25,6 +25,7 @@ export type VirtualCall = {
   /** Bodies that the language model was sent. */
   readonly requests: readonly unknown[];
   readonly closed: { readonly code: number } | undefined;
+  readonly timersLeft: number;
   /** Virtual seconds in a real one, of the call alone. */
   readonly speedRatio: number;
 };
@@ -44,10 +45,11 @@ export async function virtualCall(options: VirtualCallOptions): Promise<VirtualC
   const voice = await loadVoice();
   const realMs = process.hrtime.bigint.bind(process.hrtime);
   const microphone = new Int16Array(durationMs * 16);
-  const clips = spoken.map(({ atMs, text }, index) => {
+  const clips = spoken.map(({ atMs, text, isNoise }, index) => {
     const speech = voice.speak(text, { voice: 'awb', speed: 1 });
     microphone.set(speech.audio.subarray(0, Math.max(0, microphone.length - atMs * 16)), atMs * 16);
-    const words = speech.words.map(({ word, startMs, endMs }): [number, number, string] => [startMs, endMs, word]);
+    const heard = isNoise === true ? [] : speech.words;
+    const words = heard.map(({ word, startMs, endMs }): [number, number, string] => [startMs, endMs, word]);
     const pcmBase64 = Buffer.from(speech.audio.buffer, speech.audio.byteOffset, speech.audio.byteLength).toString('base64');
     return { id: `part ${index}`, rateHz: 16000, pcmBase64, words };
   });
@@ -95,5 +97,5 @@ export async function virtualCall(options: VirtualCallOptions): Promise<VirtualC
   const requests = engine.providers.journal.llmRequests().map(({ body }) => body);
   await engine.close();
   const types = messages.map(({ event }) => String(event['type'])).filter((type) => type !== 'ping');
-  return { lines, types, messages, requests, closed, speedRatio };
+  return { lines, types, messages, requests, closed, speedRatio, timersLeft: engine.timersLeft };
 }

@@ -34,6 +34,7 @@ import type { SttProvider } from '../../../src/stt/port.js';
 import type { Log } from '../../../src/telemetry/log.js';
 import { Recorder } from '../../../src/telemetry/recorder.js';
 import { createTts } from '../../../src/tts/create.js';
+import { pacing } from '../../../src/tts/pacing.js';
 import type { TtsProvider } from '../../../src/tts/port.js';
 import { gateDefaults } from '../../../src/vad/gate.js';
 import type { SileroModel } from '../../../src/vad/model.js';
@@ -118,7 +119,10 @@ export class LaneHere {
     const ttsToConversation = new Link<FromTts>(changes.ttsToConversation);
 
     this.#vad = new VadHost(
-      { block, board, model, recorder: recorders.vad, gate: { ...gateDefaults, ...variation.gate } },
+      {
+        ...{ block, board, recorder: recorders.vad, gate: { ...gateDefaults, ...variation.gate } },
+        model: variation.model?.(model) ?? model,
+      },
       { toMain: toMain.post, toConversation: vadToConversation.post, toStt: vadToStt.post },
     );
     this.#stt = new SttHost(
@@ -141,8 +145,12 @@ export class LaneHere {
         drainVad: (handle) => vadToConversation.drain(handle),
       },
     );
+    const rules = {
+      pacing: { ...pacing, ...variation.pacing },
+      ...(variation.resumePoint === undefined ? {} : { resumePoint: variation.resumePoint }),
+    };
     this.#tts = new TtsHost(
-      { block, board, provider: tts, recorder: recorders.tts },
+      { block, board, provider: tts, recorder: recorders.tts, rules },
       { toMain: toMain.post, toConversation: ttsToConversation.post, toApi: () => undefined },
     );
 

@@ -1,12 +1,12 @@
 /** A link between two hosts in one thread: what a `MessagePort` is between two threads. Messages of all links arrive in the order of their posting. */
+import type { Change } from './variation.js';
 
-export class Link<Message> {
-  readonly #change: (message: Message) => Message | undefined;
+export class Link<Message extends object> {
+  readonly #change: Change<Message>;
   readonly #queue: Message[] = [];
   #handle: (message: Message) => void = () => undefined;
 
-  /** `change`: what becomes of each message on its way; undefined: it is lost. */
-  constructor(change: (message: Message) => Message | undefined = (message) => message) {
+  constructor(change: Change<Message> = (message) => message) {
     this.#change = change;
   }
 
@@ -18,15 +18,21 @@ export class Link<Message> {
   readonly post = (message: Message): void => {
     const changed = this.#change(message);
     if (changed === undefined) return;
-    this.#queue.push(structuredClone(changed));
-    setImmediate(() => {
-      const first = this.#queue.shift();
-      if (first !== undefined) this.#handle(first);
-    });
+    for (const each of isList(changed) ? changed : [changed]) {
+      this.#queue.push(structuredClone(each));
+      setImmediate(() => {
+        const first = this.#queue.shift();
+        if (first !== undefined) this.#handle(first);
+      });
+    }
   };
 
   /** Takes everything that was posted until now. */
   drain(handle: (message: Message) => void): void {
     for (let first = this.#queue.shift(); first !== undefined; first = this.#queue.shift()) handle(first);
   }
+}
+
+function isList<Message extends object>(changed: Message | readonly Message[]): changed is readonly Message[] {
+  return Array.isArray(changed);
 }

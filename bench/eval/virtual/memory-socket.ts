@@ -1,4 +1,7 @@
-/** Two ends of a connection in one process: what a TCP socket is to HTTP and WebSocket code, without a network. Bytes written are there at once. */
+/**
+ * Two ends of a connection in one process: what a TCP socket is to HTTP and WebSocket code, without a network. What one end writes reaches the
+ * other in a turn of the event loop of its own, in order.
+ */
 import { Duplex } from 'node:stream';
 
 /** As much as a kernel keeps for a slow reader, about. */
@@ -52,7 +55,7 @@ export class MemorySocket extends Duplex {
 
   resetAndDestroy(): this {
     const reset = Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' });
-    this.#peer?.destroy(reset);
+    this.#tell((peer) => peer.destroy(reset));
     return this.destroy();
   }
 
@@ -61,14 +64,17 @@ export class MemorySocket extends Duplex {
   }
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, callback: (error?: Error) => void): void {
-    const peer = this.#peer;
-    if (peer === undefined || peer.destroyed) {
+    if (this.#peer === undefined || this.#peer.destroyed) {
       callback(Object.assign(new Error('write EPIPE'), { code: 'EPIPE' }));
       return;
     }
     // A copy: whoever reads may work on the bytes in place.
-    if (peer.push(Buffer.from(chunk))) callback();
-    else this.#written = callback;
+    const bytes = Buffer.from(chunk);
+    this.#tell((peer) => {
+      if (peer.destroyed || peer.push(bytes)) callback();
+      // Full: the write is answered when the peer reads.
+      else this.#written = callback;
+    });
   }
 
   override _final(callback: () => void): void {
@@ -83,6 +89,13 @@ export class MemorySocket extends Duplex {
     callback(error);
   }
 
+  /** Does something to the other end, when that has seen all there was before. */
+  #tell(run: (peer: MemorySocket) => void): void {
+    const peer = this.#peer;
+    if (peer === undefined) return;
+    setImmediate(() => run(peer));
+  }
+
   #release(): void {
     const written = this.#written;
     this.#written = undefined;
@@ -90,9 +103,10 @@ export class MemorySocket extends Duplex {
   }
 
   #finish(): void {
-    const peer = this.#peer;
-    if (this.#isFinished || peer === undefined) return;
+    if (this.#isFinished) return;
     this.#isFinished = true;
-    if (!peer.destroyed && !peer.readableEnded) peer.push(null);
+    this.#tell((peer) => {
+      if (!peer.destroyed && !peer.readableEnded) peer.push(null);
+    });
   }
 }

@@ -62,14 +62,16 @@ export class VirtualClock {
     this.#clock.tick(target - this.#clock.now);
   }
 
-  /** Puts the real clock back. Timers that are left are forgotten. */
-  uninstall(): void {
+  /** Puts the real clock back. Returns how many timers were left; they never fire. */
+  uninstall(): number {
+    const left = this.#clock.timerHeap?.timers.length ?? 0;
     this.#clock.uninstall();
     Math.random = this.#originals.random;
     crypto.randomBytes = this.#originals.randomBytes;
     crypto.randomUUID = this.#originals.randomUUID;
     syncBuiltinESMExports();
     VirtualClock.#isInstalled = false;
+    return left;
   }
 
   /** Turns the event loop until nothing waits for its next turn. */

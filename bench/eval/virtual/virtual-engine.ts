@@ -72,6 +72,9 @@ export class VirtualEngine {
   readonly #lane: LaneHere;
   readonly #calls: Calls;
   readonly #sweeper: NodeJS.Timeout;
+  readonly #variation: EngineVariation;
+  /** After `close`: timers that the engine or the simulator forgot. */
+  timersLeft = 0;
 
   private constructor(parts: {
     clock: VirtualClock;
@@ -79,6 +82,7 @@ export class VirtualEngine {
     sockets: ReadonlySet<MemorySocket>;
     lane: LaneHere;
     calls: Calls;
+    variation: EngineVariation;
   }) {
     this.providers = parts.simulator.services;
     this.#clock = parts.clock;
@@ -86,6 +90,7 @@ export class VirtualEngine {
     this.#sockets = parts.sockets;
     this.#lane = parts.lane;
     this.#calls = parts.calls;
+    this.#variation = parts.variation;
     this.#sweeper = setInterval(() => parts.calls.sweep(), fixed.sweepMs);
     parts.calls.isOpen = true;
   }
@@ -135,7 +140,7 @@ export class VirtualEngine {
       const keys = { apiKey: '', signingKey: signingKeyOf('virtual', '') };
       const calls = new Calls(block, lane.lanes, new Recorder('main'), log, nowMs, keys);
       reached.calls = calls;
-      return new VirtualEngine({ clock, simulator, sockets, lane, calls });
+      return new VirtualEngine({ clock, simulator, sockets, lane, calls, variation });
     } catch (error) {
       clock.uninstall();
       throw error;
@@ -174,12 +179,16 @@ export class VirtualEngine {
       onMessage: () => undefined,
       onClose: () => undefined,
     };
+    const send = (text: string): void => {
+      setImmediate(() => line.onMessage(text));
+    };
+    const deliver = this.#variation.client?.(send) ?? send;
     const connection: Connection = {
       remoteAddress,
       sendText: (text) => {
         if (!isOpen) return false;
         const copy = typeof text === 'string' ? text : Buffer.from(text).toString('utf8');
-        setImmediate(() => line.onMessage(copy));
+        deliver(copy);
         return true;
       },
       bufferedBytes: () => 0,
@@ -209,13 +218,14 @@ export class VirtualEngine {
     await this.#until(() => this.#calls.freeCount === slots);
     clearInterval(this.#sweeper);
     let isClosed = false;
-    const closing = Promise.all([this.#lane.close(), this.#simulator.close()]).finally(() => {
+    const closing = this.#lane.close().finally(() => {
       isClosed = true;
     });
     await this.#until(() => isClosed);
+    await this.#simulator.close();
     for (const socket of this.#sockets) socket.destroy();
     await this.advanceTo(this.nowMs());
-    this.#clock.uninstall();
+    this.timersLeft = this.#clock.uninstall();
     await closing;
   }
 
