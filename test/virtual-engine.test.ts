@@ -47,10 +47,10 @@ test('a spoken conversation runs on the virtual clock, and comes out the same to
 });
 
 test('a mutant changes what it is to change', async (t) => {
-  const deaf = mutants.find(({ name }) => name === 'deaf');
-  const { types } = await virtualCall({ ...question, variation: deaf!.create() });
+  const deaf = mutants.find(({ variation }) => variation.name === 'deaf');
+  const { types } = await virtualCall({ ...question, variation: deaf!.variation });
   t.notOk(types.includes('interruption'));
-  t.equal(new Set(mutants.map(({ name }) => name)).size, 14, 'each has a name of its own');
+  t.equal(new Set(mutants.map(({ variation }) => variation.name)).size, 14, 'each has a name of its own');
 });
 
 test('time moves by hand, in the order of what is due, and the real clock comes back', async (t) => {

@@ -104,7 +104,7 @@ export class LaneHere {
     const tts = variation.tts?.(adapter) ?? adapter;
     this.#providers = [stt, llms, tts];
 
-    const changes = variation.messages ?? {};
+    const changes = variation.messages?.() ?? {};
     const mainToVad = new Link<SlotOrder>();
     const mainToStt = new Link<SlotOrder | InputGap>();
     const mainToConversation = new Link<ToConversation>();

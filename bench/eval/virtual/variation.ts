@@ -11,6 +11,17 @@ import type { GateSettings } from '../../../src/vad/gate.js';
 /** What becomes of a message on its way: another one, several in its place, or (undefined) none. */
 export type Change<Message> = (message: Message) => Message | readonly Message[] | undefined;
 
+export type MessageChanges = {
+  readonly vadToConversation?: Change<FromVad>;
+  readonly vadToStt?: Change<FromVad>;
+  readonly sttToConversation?: Change<FromStt>;
+  readonly conversationToStt?: Change<ToStt>;
+  readonly conversationToTts?: Change<ToTts>;
+  readonly conversationToMain?: Change<FromConversation>;
+  readonly ttsToConversation?: Change<FromTts>;
+};
+
+/** It may be given to any number of engines. */
 export type EngineVariation = {
   readonly name: string;
   /** Every agent before the engine gets it: the settings of its turns are among them (`src/store/agents.ts`). */
@@ -20,15 +31,8 @@ export type EngineVariation = {
   readonly gate?: Partial<GateSettings>;
   readonly pacing?: Partial<Pacing>;
   readonly resumePoint?: ResumePoint;
-  readonly messages?: {
-    readonly vadToConversation?: Change<FromVad>;
-    readonly vadToStt?: Change<FromVad>;
-    readonly sttToConversation?: Change<FromStt>;
-    readonly conversationToStt?: Change<ToStt>;
-    readonly conversationToTts?: Change<ToTts>;
-    readonly conversationToMain?: Change<FromConversation>;
-    readonly ttsToConversation?: Change<FromTts>;
-  };
+  /** For one engine: a change may remember what went by. */
+  readonly messages?: () => MessageChanges;
   /** In place of the synthesis adapter, with that one inside. */
   readonly tts?: (provider: TtsProvider) => TtsProvider;
   /** What the engine sends to a caller goes through what this gives, once a call; `send` hands it on. */
