@@ -53,14 +53,16 @@ export type Waterfall = {
   readonly bufferMs: number;
 };
 
-/** One contribution of the caller that expects an answer. */
+/** One contribution of the caller. */
 export type TurnFigures = {
   readonly turn: string;
   readonly role: Role;
   readonly isDictation: boolean;
-  /** The first sample of its first part and the last of its last one. */
-  readonly startMs: number;
-  readonly endMs: number;
+  /** The first sample of its first part and the last of its last one; absent when what it waits for was never heard, which counts as missed. */
+  readonly startMs: number | undefined;
+  readonly endMs: number | undefined;
+  /** The call expects an answer to it; nothing of the turn counts otherwise. */
+  readonly isAnswerDue: boolean;
   /** Absent: missed. */
   readonly gapMs: number | undefined;
   readonly isMissed: boolean;
@@ -93,6 +95,8 @@ export type HoldFigures = {
   readonly overlapMs: number;
   /** White box: the turn was committed here. */
   readonly isPrematureCommit: boolean;
+  /** False: nothing to be learnt, because the agent spoke already, all the way into the hold, or never in the whole call. */
+  readonly isMeasured: boolean;
   readonly isPhone: boolean;
 };
 
@@ -118,9 +122,9 @@ export type InterruptionFigures = {
   readonly talkOverMs: number;
   /** Stretches of the utterance that came back more than 300 ms after it had yielded. */
   readonly staleCount: number;
-  /** Gap of the answer to the interruption; absent: missed. */
+  /** Of the answer to the interruption; absent: missed. Counts only if an answer is due. */
   readonly gapMs: number | undefined;
-  readonly isGapMissed: boolean;
+  readonly isAnswerDue: boolean;
   readonly context: ContextFigures | undefined;
 };
 
