@@ -25,7 +25,7 @@ import { parseReport, reportJson } from '../bench/eval/report/report-json.js';
 import { barGeometry, trendChart } from '../bench/eval/report/score-bars.js';
 import { stableJson } from '../bench/eval/report/stable-json.js';
 import { levelsOf } from '../bench/eval/report/svg.js';
-import { placeOf, timelineFile, timelineGeometry, timelinePicture } from '../bench/eval/report/timeline.js';
+import { placeOf, rowMsOf, timelineFile, timelineGeometry, timelinePicture } from '../bench/eval/report/timeline.js';
 import { timelineOf } from '../bench/eval/report/timeline-of-run.js';
 import { tradeOffRange } from '../bench/eval/report/trade-off.js';
 import { waterfallGeometry } from '../bench/eval/report/waterfall.js';
@@ -108,11 +108,12 @@ test('timeline: every mark, bar and shade stands at its instant', (t) => {
   const { record, figures } = runWithEverything();
   const timeline = timelineOf(record, figures);
   const root = readXml(timelinePicture(timeline));
-  const { left, pxPerSecond, rowMs } = timelineGeometry;
-  t.same(placeOf(rowMs + 500), { row: 1, x: left + pxPerSecond / 2 });
+  const { left, pxPerSecond } = timelineGeometry;
+  t.same([rowMsOf(14_000), rowMsOf(1000), rowMsOf(12_000), rowMsOf(25_100)], [7000, 3000, 12_000, 8500]);
+  t.same(placeOf(7500, 7000), { row: 1, x: left + pxPerSecond / 2 });
   const xsOf = (kind: string): number[] =>
     ofKind(root, kind).map((group) => numberOf(pick(group, ({ name }) => name === 'line')[0]!, 'x1'));
-  const xOf = (atMs: number): number => left + (atMs * pxPerSecond) / 1000;
+  const xOf = (atMs: number): number => left + ((atMs % 7000) * pxPerSecond) / 1000;
   t.same(xsOf('commit'), [1810, 3520, 8250].map(xOf));
   t.same(xsOf('detect'), [5080, 7090].map(xOf));
   t.same(xsOf('cut'), [2380, 7100].map(xOf));
@@ -136,7 +137,7 @@ test('timeline: every mark, bar and shade stands at its instant', (t) => {
   const [dead] = ofKind(root, 'dead air');
   t.same([numberOf(dead!, 'x'), numberOf(dead!, 'width')], [xOf(8900), 150]);
   const lanes = pick(root, ({ attributes }) => attributes['class']?.startsWith('wave') === true);
-  t.equal(lanes.length, 3, 'two lanes, the second row has only the agent');
+  t.equal(lanes.length, 4, 'two lanes in each of two rows');
   t.match(lanes[0]!.attributes['d']!, new RegExp(`^M${xOf(500)} `), 'sound begins where it was placed');
   t.match(
     pick(root, ({ name }) => name === 'text')

@@ -94,6 +94,7 @@ export function turnFigures(change: Partial<TurnFigures> = {}): TurnFigures {
     isDictation: false,
     startMs: 500,
     endMs: 2000,
+    isAnswerDue: true,
     gapMs: 900,
     isMissed: false,
     isTakeover: true,
@@ -122,7 +123,7 @@ export function interruptionFigures(change: Partial<InterruptionFigures> = {}): 
     talkOverMs: 180,
     staleCount: 0,
     gapMs: 950,
-    isGapMissed: false,
+    isAnswerDue: true,
     context: { requestWords: 5, heardWords: 5, isTrue: true },
     ...change,
   };
@@ -221,6 +222,7 @@ export function evaluationResult(seed = 1, change: Partial<EvaluationResult> = {
                 isCutIn: isWrong,
                 overlapMs: isWrong ? 420 : 0,
                 isPrematureCommit: isWrong,
+                isMeasured: true,
                 isPhone: false,
               },
             ]
@@ -457,6 +459,7 @@ export function runWithEverything(): { record: RunRecord; figures: ScenarioFigur
         isCutIn: true,
         overlapMs: 120,
         isPrematureCommit: true,
+        isMeasured: true,
         isPhone: false,
       },
     ],

@@ -39,8 +39,11 @@ export function scorePicture({ scores }: EvaluationResult, comparison: Compariso
 
 type Turn = { readonly scenario: string; readonly turn: TurnFigures };
 
+/** Those that an answer is due to. */
 function turnsOf(scenarios: readonly ScenarioFigures[]): Turn[] {
-  return scenarios.flatMap(({ id, turns }) => turns.map((turn) => ({ scenario: id, turn })));
+  return scenarios.flatMap(({ id, turns }) =>
+    turns.filter(({ isAnswerDue }) => isAnswerDue).map((turn) => ({ scenario: id, turn })),
+  );
 }
 
 function isPlain({ turn }: Turn): boolean {

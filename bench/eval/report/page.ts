@@ -319,7 +319,9 @@ function scenarioRow(figures: ScenarioFigures, name: string): string {
   const failed = expectations.filter(({ isMet }) => !isMet).map((check) => `${check.name}: ${check.detail}`);
   const list = (values: readonly (number | undefined)[]): string =>
     values.map((value) => (value === undefined ? '<b class="bad">missed</b>' : value.toFixed(0))).join(' ');
-  const cutIns = holds.filter(({ isCutIn }) => isCutIn).length + partCutIns.length;
+  const measured = holds.filter(({ isMeasured }) => isMeasured);
+  const cutIns = measured.filter(({ isCutIn }) => isCutIn).length + partCutIns.length;
+  const due = turns.filter(({ isAnswerDue }) => isAnswerDue);
   const effects = events.map(({ effect }) => effect);
   const counted = [...new Set(effects)]
     .map((effect) => `${effects.filter((each) => each === effect).length} ${effect}`)
@@ -327,7 +329,7 @@ function scenarioRow(figures: ScenarioFigures, name: string): string {
   const link = (folder: string, ending: string, text: string): string =>
     `<a href="${folder}/${escapeText(name)}${ending}">${text}</a>`;
   const stops = interruptions.map(({ isYielded, stopMs }) => (isYielded ? stopMs : undefined));
-  return `<tr><td class="${isPassed ? 'good' : 'bad'}">${isPassed ? '✓' : '✗'}</td><th>${escapeText(id)} <span class="quiet">${escapeText(title)}</span>${failed.map((each) => `<br><span class="bad">${escapeText(each)}</span>`).join('')}</th><td>${escapeText(channel)}, ${playout}</td><td>${list(turns.map(({ gapMs }) => gapMs))}</td><td${cutIns > 0 ? ' class="bad"' : ''}>${holds.length + partCutIns.length === 0 ? '' : `${cutIns} of ${holds.length}`}</td><td>${list(stops)}</td><td>${counted}</td><td>${figures.isFallback ? '<span class="bad">energy only</span>' : `${(figures.matchedRatio * 100).toFixed(1)} %`}</td><td>${link('timelines', '.svg', 'timeline')} ${link('lanes', '.u.wav', 'said')} ${link('lanes', '.a.wav', 'heard')} ${link('events', '.jsonl', 'events')}</td></tr>`;
+  return `<tr><td class="${isPassed ? 'good' : 'bad'}">${isPassed ? '✓' : '✗'}</td><th>${escapeText(id)} <span class="quiet">${escapeText(title)}</span>${failed.map((each) => `<br><span class="bad">${escapeText(each)}</span>`).join('')}</th><td>${escapeText(channel)}, ${playout}</td><td>${list(due.map(({ gapMs }) => gapMs))}</td><td${cutIns > 0 ? ' class="bad"' : ''}>${measured.length + partCutIns.length === 0 ? '' : `${cutIns} of ${measured.length}`}</td><td>${list(stops)}</td><td>${counted}</td><td>${figures.isFallback ? '<span class="bad">energy only</span>' : `${(figures.matchedRatio * 100).toFixed(1)} %`}</td><td>${link('timelines', '.svg', 'timeline')} ${link('lanes', '.u.wav', 'said')} ${link('lanes', '.a.wav', 'heard')} ${link('events', '.jsonl', 'events')}</td></tr>`;
 }
 
 function footer({ schemaVersion, timing }: EvaluationResult): string {

@@ -145,7 +145,8 @@ function talkOver(record: RunRecord): Shade[] {
 }
 
 function deadAir(figures: ScenarioFigures): Shade[] {
-  return figures.turns
-    .filter(({ deadMs }) => deadMs > 0)
-    .map(({ endMs, deadMs }) => ({ kind: 'dead air', fromMs: endMs + answerMaxMs, toMs: endMs + answerMaxMs + deadMs }));
+  return figures.turns.flatMap(({ endMs, deadMs }): Shade[] => {
+    if (endMs === undefined || deadMs <= 0) return [];
+    return [{ kind: 'dead air', fromMs: endMs + answerMaxMs, toMs: endMs + answerMaxMs + deadMs }];
+  });
 }

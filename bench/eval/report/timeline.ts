@@ -58,8 +58,15 @@ export type Timeline = {
 };
 
 /** Where things lie, in units of the picture; tests measure with it. */
-export const timelineGeometry = { left: 66, right: 14, pxPerSecond: 100, rowMs: 11_000, top: 56 } as const;
-const { left, right, pxPerSecond, rowMs, top } = timelineGeometry;
+export const timelineGeometry = { left: 66, right: 14, pxPerSecond: 100, rowMaxMs: 12_000, top: 56 } as const;
+const { left, right, pxPerSecond, rowMaxMs, top } = timelineGeometry;
+const rowMinMs = 3000;
+
+/** Length of the rows: all of one call are alike, as few as possible. */
+export function rowMsOf(lengthMs: number): number {
+  const rows = Math.max(1, Math.ceil(lengthMs / rowMaxMs));
+  return Math.min(rowMaxMs, Math.max(rowMinMs, Math.ceil(lengthMs / rows / 500) * 500));
+}
 
 /** Of a row, from the top of its caller's lane: bars and labels above it, the rest below. */
 const row = {
@@ -106,13 +113,14 @@ const jumpMinMs = 20;
 type Piece = { readonly row: number; readonly from: number; readonly to: number };
 
 /** Row and x of an instant. */
-export function placeOf(atMs: number): { readonly row: number; readonly x: number } {
+export function placeOf(atMs: number, rowMs: number): { readonly row: number; readonly x: number } {
   const index = Math.max(0, Math.floor(atMs / rowMs));
   return { row: index, x: left + ((atMs - index * rowMs) * pxPerSecond) / 1000 };
 }
 
 /** The parts of [`fromMs`, `toMs`) row by row, in x. */
 function piecesOf(fromMs: number, toMs: number, lengthMs: number): Piece[] {
+  const rowMs = rowMsOf(lengthMs);
   const [first, last] = [Math.max(0, fromMs), Math.min(toMs, lengthMs)];
   const pieces: Piece[] = [];
   for (let index = Math.floor(first / rowMs); index * rowMs < last; index++) {
@@ -125,7 +133,7 @@ function piecesOf(fromMs: number, toMs: number, lengthMs: number): Piece[] {
 
 /** What stands above the lanes of a row, and where its lanes begin. */
 type RowPlace = { readonly lanesTop: number; readonly hasSounds: boolean };
-type Marked = Mark & { readonly row: number; readonly x: number; readonly level: number };
+type Marked = Mark & { readonly row: number; readonly x: number; readonly isLate: boolean; readonly level: number };
 type Layout = {
   readonly rows: readonly RowPlace[];
   readonly marks: readonly Marked[];
@@ -135,6 +143,7 @@ type Layout = {
 
 /** A row is as high as what it holds: sounds and labels of marks take room only where there are some. */
 function layoutOf(timeline: Timeline): Layout {
+  const rowMs = rowMsOf(timeline.lengthMs);
   const marks = markedOf(timeline);
   const rows: RowPlace[] = [];
   let y: number = top;
@@ -147,24 +156,30 @@ function layoutOf(timeline: Timeline): Layout {
     rows.push({ lanesTop, hasSounds });
     y = lanesTop + row.bottom + row.gap;
   }
-  const width = left + (Math.min(rowMs, Math.max(3000, timeline.lengthMs)) * pxPerSecond) / 1000 + right;
+  const width = left + (rowMs * pxPerSecond) / 1000 + right;
   return { rows, marks, width, height: y - row.gap };
 }
 
 function markedOf({ marks, lengthMs }: Timeline): Marked[] {
+  const rowMs = rowMsOf(lengthMs);
   const shown = marks.filter(({ atMs }) => atMs >= 0 && atMs < lengthMs).sort((a, b) => a.atMs - b.atMs);
   const labelMs = (kind: MarkKind): number => ((textWidth(kind, smallSize) + 8) * 1000) / pxPerSecond;
   const levels = levelsOf(
     shown.map(({ kind, atMs }) =>
-      isLate(atMs) ? { from: atMs - labelMs(kind), to: atMs } : { from: atMs, to: atMs + labelMs(kind) },
+      isLate(atMs, rowMs) ? { from: atMs - labelMs(kind), to: atMs } : { from: atMs, to: atMs + labelMs(kind) },
     ),
     row.markLevels,
   );
-  return shown.map((mark, index) => ({ ...mark, ...placeOf(mark.atMs), level: levels[index]! }));
+  return shown.map((mark, index) => ({
+    ...mark,
+    ...placeOf(mark.atMs, rowMs),
+    isLate: isLate(mark.atMs, rowMs),
+    level: levels[index]!,
+  }));
 }
 
 /** So near the end of its row that a label has to stand on the left. */
-function isLate(atMs: number): boolean {
+function isLate(atMs: number, rowMs: number): boolean {
   return atMs % rowMs > rowMs - 600;
 }
 
@@ -209,6 +224,7 @@ export function timelineFile(timeline: Timeline): string {
 }
 
 function frame(timeline: Timeline, index: number, y: number): string {
+  const rowMs = rowMsOf(timeline.lengthMs);
   const fromMs = index * rowMs;
   const toMs = Math.min(timeline.lengthMs, fromMs + rowMs);
   const end = left + ((toMs - fromMs) * pxPerSecond) / 1000;
@@ -243,6 +259,7 @@ function frame(timeline: Timeline, index: number, y: number): string {
 }
 
 function lanes(timeline: Timeline, index: number, y: number): string {
+  const rowMs = rowMsOf(timeline.lengthMs);
   const fromMs = index * rowMs;
   const toMs = Math.min(timeline.lengthMs, fromMs + rowMs);
   const perMs = timeline.sampleRateHz / 1000;
@@ -293,7 +310,9 @@ function holdArea({ fromMs, toMs }: Hold, lengthMs: number, topOf: (row: number)
           style: 'stroke-width:1',
           d: `M${short(piece.from)} ${short(y)}v3H${short(piece.to)}v-3`,
         }),
-        isRoomy ? label(text, { class: 'tick small', x: (piece.from + piece.to) / 2, y: y - 1, 'text-anchor': 'middle' }) : '',
+        isRoomy
+          ? label(text, { class: 'tick small halo', x: (piece.from + piece.to) / 2, y: y - 1, 'text-anchor': 'middle' })
+          : '',
       );
     })
     .join('');
@@ -344,6 +363,7 @@ function replies(timeline: Timeline, topOf: (row: number) => number): string[] {
  * that nobody heard, a step down speech heard twice.
  */
 function sourceStrip(timeline: Timeline, topOf: (row: number) => number): string[] {
+  const rowMs = rowMsOf(timeline.lengthMs);
   const height = row.source.bottom - row.source.top;
   const drawn: string[] = [];
   for (const { id, lengthMs: replyMs } of timeline.replies) {
@@ -370,15 +390,14 @@ function sourceStrip(timeline: Timeline, topOf: (row: number) => number): string
         const y = yOf(piece.row, run.sourceToMs);
         drawn.push(element('line', { class: 's-agent dash', x1: piece.from, x2: piece.to, y1: y, y2: y }));
       }
-      drawn.push(jump(next.fromMs, next.sourceFromMs - run.sourceToMs, topOf));
+      drawn.push(jump(next.sourceFromMs - run.sourceToMs, placeOf(next.fromMs, rowMs), topOf));
     }
   }
   return drawn;
 }
 
-function jump(atMs: number, jumpMs: number, topOf: (row: number) => number): string {
+function jump(jumpMs: number, { row: index, x }: ReturnType<typeof placeOf>, topOf: (row: number) => number): string {
   if (Math.abs(jumpMs) < jumpMinMs) return '';
-  const { row: index, x } = placeOf(atMs);
   const y = topOf(index);
   const isSkip = jumpMs > 0;
   const colour = isSkip ? 'cut' : 'request';
@@ -419,8 +438,8 @@ function markLine({ kind, atMs, note, x, level }: Marked, place: RowPlace): stri
 }
 
 /** Drawn after all lines, so that none of them crosses a word. */
-function markLabel({ kind, atMs, x, level }: Marked, place: RowPlace): string {
-  const side = isLate(atMs) ? { x: x - 3, 'text-anchor': 'end' } : { x: x + 3 };
+function markLabel({ kind, x, isLate: isLeft, level }: Marked, place: RowPlace): string {
+  const side = isLeft ? { x: x - 3, 'text-anchor': 'end' } : { x: x + 3 };
   return label(kind, { class: `small halo f-${markColour[kind]}`, ...side, y: markY(level, place) });
 }
 
