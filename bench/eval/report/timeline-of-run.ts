@@ -21,16 +21,10 @@ export function timelineOf(record: RunRecord, figures: ScenarioFigures): Timelin
   const { scenario } = record;
   const lengthMs = record.lanes.heard.length / perMs;
   const failed = figures.expectations.filter(({ isMet }) => !isMet);
-  const verdict =
-    failed.length === 0
-      ? 'as expected'
-      : `not as expected: ${failed.map(({ name, detail }) => `${name} (${detail})`).join(', ')}`;
   return {
     title: `${scenario.id}: ${scenario.title}`,
-    subtitle: [
-      `${figures.channel}, ${record.playout} playout, ${record.clock} clock, profile ${record.profile}, seed ${record.seed}`,
-      verdict,
-    ].join('; '),
+    subtitle: `${figures.channel}, ${record.playout} playout, ${record.clock} clock, profile ${record.profile}, seed ${record.seed}; ${failed.length === 0 ? 'as expected' : 'not as expected:'}`,
+    complaints: failed.map(({ name, detail }) => `${name}: ${detail}`),
     lengthMs,
     sampleRateHz,
     caller: record.lanes.caller,

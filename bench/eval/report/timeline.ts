@@ -45,6 +45,8 @@ export type Reply = { readonly id: number; readonly text: string; readonly lengt
 export type Timeline = {
   readonly title: string;
   readonly subtitle: string;
+  /** What was expected and did not happen; empty when all went well. */
+  readonly complaints: readonly string[];
   readonly lengthMs: number;
   readonly sampleRateHz: number;
   readonly caller: Int16Array;
@@ -58,7 +60,7 @@ export type Timeline = {
 };
 
 /** Where things lie, in units of the picture; tests measure with it. */
-export const timelineGeometry = { left: 66, right: 14, pxPerSecond: 100, rowMaxMs: 12_000, top: 56 } as const;
+export const timelineGeometry = { left: 66, right: 14, pxPerSecond: 100, rowMaxMs: 12_000, top: 40 } as const;
 const { left, right, pxPerSecond, rowMaxMs, top } = timelineGeometry;
 const rowMinMs = 3000;
 
@@ -106,6 +108,9 @@ const barColour: Readonly<Record<BarKind, string>> = {
 const shadeColour: Readonly<Record<ShadeKind, string>> = { 'cut-in': 'cut', 'talk-over': 'hold', 'dead air': 'quiet' };
 
 const smallSize = 9.5;
+const lineHeight = 14;
+/** Room for the titles of short calls. */
+const widthMin = 640;
 const fileMargin = 14;
 /** A jump in the source of less than this is the analysis' own grain and not marked. */
 const jumpMinMs = 20;
@@ -137,6 +142,8 @@ type Marked = Mark & { readonly row: number; readonly x: number; readonly isLate
 type Layout = {
   readonly rows: readonly RowPlace[];
   readonly marks: readonly Marked[];
+  /** The complaints, broken where they would not fit. */
+  readonly complaints: readonly string[];
   readonly width: number;
   readonly height: number;
 };
@@ -145,8 +152,10 @@ type Layout = {
 function layoutOf(timeline: Timeline): Layout {
   const rowMs = rowMsOf(timeline.lengthMs);
   const marks = markedOf(timeline);
+  const width = Math.max(widthMin, left + (rowMs * pxPerSecond) / 1000 + right);
+  const complaints = timeline.complaints.flatMap((text) => broken(text, width));
   const rows: RowPlace[] = [];
-  let y: number = top;
+  let y = top + complaints.length * lineHeight + lineHeight;
   for (let index = 0; index < Math.max(1, Math.ceil(timeline.lengthMs / rowMs)); index++) {
     const hasSounds = timeline.bars.some(
       ({ kind, fromMs, toMs }) => isSound(kind) && piecesOf(fromMs, toMs, timeline.lengthMs).some((piece) => piece.row === index),
@@ -156,8 +165,7 @@ function layoutOf(timeline: Timeline): Layout {
     rows.push({ lanesTop, hasSounds });
     y = lanesTop + row.bottom + row.gap;
   }
-  const width = left + (rowMs * pxPerSecond) / 1000 + right;
-  return { rows, marks, width, height: y - row.gap };
+  return { rows, marks, complaints, width, height: y - row.gap };
 }
 
 function markedOf({ marks, lengthMs }: Timeline): Marked[] {
@@ -190,7 +198,7 @@ function isSound(kind: BarKind): boolean {
 /** The picture for a page. */
 export function timelinePicture(timeline: Timeline): string {
   const layout = layoutOf(timeline);
-  const { rows, width, height } = layout;
+  const { rows, complaints, width, height } = layout;
   const topOf = (index: number): number => rows[index]!.lanesTop;
   return picture(
     `Timeline: ${timeline.title}`,
@@ -198,15 +206,16 @@ export function timelinePicture(timeline: Timeline): string {
     height,
     label(timeline.title, { x: 0, y: 15, class: 'strong' }),
     label(timeline.subtitle, { x: 0, y: 31, class: 'tick' }),
-    legend(timeline),
+    ...complaints.map((text, index) => label(text, { x: 0, y: top + 8 + index * lineHeight, class: 'small f-bad' })),
+    legend(timeline, top + 8 + complaints.length * lineHeight),
     ...rows.map((_, index) => frame(timeline, index, topOf(index))),
     ...timeline.shades.map((shade) => shadeArea(shade, timeline.lengthMs, topOf)),
     ...timeline.holds.map((hold) => holdArea(hold, timeline.lengthMs, topOf)),
     ...rows.map((_, index) => lanes(timeline, index, topOf(index))),
+    ...layout.marks.map((mark) => markLine(mark, rows[mark.row]!)),
     ...bars(timeline, layout),
     ...replies(timeline, topOf),
     ...sourceStrip(timeline, topOf),
-    ...layout.marks.map((mark) => markLine(mark, rows[mark.row]!)),
     ...layout.marks.map((mark) => markLabel(mark, rows[mark.row]!)),
   );
 }
@@ -443,19 +452,30 @@ function markLabel({ kind, x, isLate: isLeft, level }: Marked, place: RowPlace):
   return label(kind, { class: `small halo f-${markColour[kind]}`, ...side, y: markY(level, place) });
 }
 
-function legend(timeline: Timeline): string {
+function legend(timeline: Timeline, y: number): string {
   const entries: string[] = [];
   let x = 0;
   const add = (swatch: (at: number) => string, text: string): void => {
-    entries.push(swatch(x), label(text, { class: 'tick small', x: x + 15, y: 47 }));
+    entries.push(swatch(x), label(text, { class: 'tick small', x: x + 15, y }));
     x += 15 + textWidth(text, smallSize) + 14;
   };
   const box = (className: string) => (at: number) =>
-    element('rect', { class: className, x: at, y: 39, width: 11, height: 9, rx: 1.5 });
+    element('rect', { class: className, x: at, y: y - 8, width: 11, height: 9, rx: 1.5 });
   for (const kind of new Set(timeline.bars.map((bar) => bar.kind))) add(box(`f-${barColour[kind]} faint`), kind);
   for (const kind of new Set(timeline.shades.map((shade) => shade.kind)))
     add(box(`shade f-${shadeColour[kind]}`), `${kind} (shaded)`);
   return entries.join('');
+}
+
+/** `text` in lines that fit, broken between words. */
+function broken(text: string, width: number): string[] {
+  const lines: string[] = [];
+  for (const word of text.split(' ')) {
+    const last = lines.at(-1);
+    if (last !== undefined && textWidth(`${last} ${word}`, smallSize) <= width) lines[lines.length - 1] = `${last} ${word}`;
+    else lines.push(word);
+  }
+  return lines;
 }
 
 /** As much of `text` as fits, with an ellipsis where it was cut; nothing when not even a few letters fit. */
