@@ -42,7 +42,7 @@ export const fixed = {
   vadPassMs: 8,
   /** Timers of all sessions in the conversation thread. */
   conversationTickMs: 10,
-  sttPullMs: 100,
+  sttPullMs: 40,
   sweepMs: 40,
   initiationGraceMs: 1000,
   pingIntervalMs: 2000,

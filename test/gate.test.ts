@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import { type FloorState, floorDb, floorDefaults, newFloor, trackFloor } from '../src/vad/floor.js';
-import { type GateEvent, type GateSettings, type GateState, gateDefaults, newGate, step } from '../src/vad/gate.js';
+import { type GateEvent, type GateSettings, type GateState, gateDefaults, needsModel, newGate, step } from '../src/vad/gate.js';
 import { rmsLevelDb, silenceDb } from '../src/vad/level.js';
 
 const hopSamples = 512;
@@ -314,5 +314,27 @@ test('level of samples', (t) => {
   const quietest = new Int16Array(512);
   quietest[100] = 1;
   t.ok(rmsLevelDb(quietest) > silenceDb, 'one bit is above silence');
+  t.end();
+});
+
+test('the model rests in a quiet room, and hears whatever could begin speech', (t) => {
+  const gate = newGate();
+  const { restAfterHops, restBelowFloorDb, staleHops } = gateDefaults;
+  let hop = 0;
+  const next = (probability: number, levelDb: number): GateEvent | undefined =>
+    feed(gate, [{ probability, levelDb }], {}, hop++)[0]?.event;
+  for (let quiet = 0; quiet < restAfterHops; quiet += 1) {
+    t.ok(needsModel(gate, roomDb), 'until there was quiet for a while');
+    next(0.1, roomDb);
+  }
+  t.notOk(needsModel(gate, roomDb));
+  t.notOk(needsModel(gate, roomDb + restBelowFloorDb - 0.1));
+  t.ok(needsModel(gate, roomDb + restBelowFloorDb), 'louder than the room');
+  next(0.6, roomDb + 20);
+  t.ok(needsModel(gate, roomDb), 'something was heard: the rest is over');
+  t.equal(next(0.6, roomDb + 20)?.type, 'speech_start');
+  t.ok(needsModel(gate, silenceDb), 'speech is open: even silence is judged');
+  const quiet = Array.from({ length: staleHops + 6 }, () => next(0, roomDb)?.type).filter((type) => type !== undefined);
+  t.same(quiet, ['speech_dip', 'speech_end', 'model_stale'], 'forgetting goes on while it rests');
   t.end();
 });

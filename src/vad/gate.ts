@@ -30,6 +30,9 @@ export type GateSettings = {
   readonly continuousGapHops: number;
   /** The model hears onsets later the longer it has heard none: 5 s of silence, and again every 5 s, are reported. */
   readonly staleHops: number;
+  /** After so many hops without speech, a hop that is less than this far above the floor is not shown to the model: it could not begin speech. */
+  readonly restAfterHops: number;
+  readonly restBelowFloorDb: number;
   readonly floor: FloorSettings;
 };
 
@@ -47,6 +50,8 @@ export const gateDefaults: GateSettings = {
   faintHopsMax: 31,
   continuousGapHops: 1,
   staleHops: 156,
+  restAfterHops: 16,
+  restBelowFloorDb: 3,
   floor: floorDefaults,
 };
 
@@ -117,7 +122,15 @@ export function newGate(settings: GateSettings = gateDefaults): GateState {
   assert(settings.onProbability <= settings.onProbabilityWhileAgentSpeaks, 'the agent speaking does not make it easier');
   assert(settings.speechAboveFloorDb <= settings.startAboveFloorDb, 'the guard is not stricter once speech goes on');
   assert(settings.dipHops < settings.softPauseHops, 'a dip comes before the pause');
+  assert(settings.restBelowFloorDb <= settings.startAboveFloorDb, 'what may begin speech is shown to the model');
   return { settings, floor: newFloor(settings.floor), now: quietAt() };
+}
+
+/** Whether the model must hear the next hop. If not, its probability counts as 0. */
+export function needsModel(state: GateState, levelDb: number): boolean {
+  const { now, settings } = state;
+  if (now.phase === 'open' || now.silentHops < settings.restAfterHops) return true;
+  return levelDb - floorDb(state.floor) >= settings.restBelowFloorDb;
 }
 
 /** Takes the next hop of the session; the state is changed in place. */
