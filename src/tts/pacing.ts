@@ -1,7 +1,7 @@
 /** The numbers of the pacer: how far ahead audio is sent, and what is said again after a hole. TTS thread. */
 export const pacing = {
   /** All sessions are looked at together this often, so that main is woken once for many frames. */
-  gridMs: 5,
+  gridMs: 10,
   frameMs: 40,
   /** The first audio of a speech goes out unpaced up to this. */
   leadStartMs: 120,
