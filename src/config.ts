@@ -31,6 +31,8 @@ export type Config = {
   readonly stt: WithFallbacks<SttSetup>;
   readonly llm: WithFallbacks<LlmSetup>;
   readonly tts: WithFallbacks<TtsSetup>;
+  /** Threads that callers wait for go first on a busy machine, where the system allows it. */
+  readonly isPriorityTaken: boolean;
   /** A language model that is late is asked twice, within a budget, when there is a second one. */
   readonly isHedged: boolean;
   readonly api: ApiSetup;
@@ -121,6 +123,12 @@ export const settingsTable: readonly Row[] = [
     fallback: '1',
     allowed: '0 | 1',
     means: 'whether the second language model is asked too when the first is late (at most one request in twenty)',
+  },
+  {
+    name: 'PARLEY_PRIORITY',
+    fallback: 'auto',
+    allowed: 'auto | off',
+    means: 'whether threads that callers wait for go first on a busy machine (Linux; needs root or CAP_SYS_NICE)',
   },
   { name: 'PARLEY_STT_MODEL', fallback: '(the adapter’s)', allowed: 'a model name', means: 'recognition model' },
   {
@@ -319,6 +327,7 @@ export function readConfig(environment: Environment): Config {
         voice: nth('PARLEY_TTS_VOICE', index),
       })),
     ),
+    isPriorityTaken: choice('PARLEY_PRIORITY', ['auto', 'off'], 'auto') === 'auto',
     isHedged: choice('PARLEY_HEDGE', ['0', '1'], '1') === '1',
     api: {
       store,

@@ -3,6 +3,7 @@ import { readConfig, settingsTable, unknownSettings } from './config.js';
 import { Engine, version } from './engine.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
+import { takePriority } from './shared/priority.js';
 import { stageTable } from './telemetry/prometheus.js';
 
 /** Ends the process however it hangs. */
@@ -50,12 +51,15 @@ async function main(): Promise<void> {
     lost.isFatal = true;
     lost.stop?.();
   });
+  // After the threads: a new one inherits it, and each sets its own.
+  const niceness = config.isPriorityTaken ? takePriority('media') : 0;
   const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   console.log(
     `Parley ${version} is ready after ${((nowMs() - startedAtMs) / 1000).toFixed(2)} s: http://${host}:${engine.port}/`,
   );
   for (const line of engine.says) console.log(`  ${line}`);
+  if (niceness < 0) console.log('  threads that callers wait for go first on a busy machine (PARLEY_PRIORITY=off: they do not)');
   for (const line of canAndCannot(providers)) console.log(`  ${line}`);
   for (const name of unknownSettings(process.env))
     console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);

@@ -14,6 +14,7 @@ import type { TtsSetup } from './tts/create.js';
 type AnyThread = {
   readonly block: SharedBlock;
   readonly logLevel: LogLevel;
+  readonly isPriorityTaken: boolean;
   /** Orders of the life of the thread: ready, metrics, stop. */
   readonly control: MessagePort;
   /** Where the thread writes its figures for the dashboard. */

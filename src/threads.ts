@@ -90,11 +90,11 @@ export class Threads {
     events: ThreadEvents,
   ): Promise<Threads> {
     const beat = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    const { logLevel } = config;
+    const { logLevel, isPriorityTaken } = config;
     const spawn = (ports: ApiEnds): Thread =>
       startThread({
         ...facts,
-        ...{ thread: 'api', beat, block, logLevel, agents, setup: config.api, ports },
+        ...{ thread: 'api', beat, block, logLevel, isPriorityTaken, agents, setup: config.api, ports },
         ...{ strip: facts.strips.api, providers: providersOf(config) },
       });
     const born = beget(config.lanes, spawn);

@@ -21,6 +21,7 @@ import { ToolUsage } from '../src/api/tool-usage.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { MetricsAsk } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { randomId } from '../src/shared/random-id.js';
 import { Slot } from '../src/shared/slots.js';
 import { openStore } from '../src/store/open.js';
@@ -39,6 +40,7 @@ const drainMs = 3000;
 const beatMs = 100;
 
 const start = startOf<ApiStart>('api');
+if (start.isPriorityTaken) takePriority('background');
 const { main } = start.ports;
 const { setup } = start;
 const unixMs = (): number => Date.now();
