@@ -11,7 +11,7 @@ import { Board, type SharedBlock, Slot } from '../shared/slots.js';
 import { type Hz, hz } from '../shared/units.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import type { TtsProvider, TtsVoice } from '../tts/port.js';
-import { pacing, type TtsCounters, TtsSession } from '../tts/session.js';
+import { pacing, type TtsCounters, type TtsRules, TtsSession } from '../tts/session.js';
 import { alignmentJson } from '../wire/audio-out.js';
 
 export type TtsLinks = {
@@ -27,6 +27,7 @@ export type TtsHostOptions = {
   /** Stays the caller's to close. */
   readonly provider: TtsProvider;
   readonly recorder: Recorder;
+  readonly rules?: TtsRules;
 };
 
 export class TtsHost {
@@ -34,6 +35,7 @@ export class TtsHost {
   readonly #board: Int32Array;
   readonly #provider: TtsProvider;
   readonly #recorder: Recorder;
+  readonly #rules: TtsRules;
   readonly #slots: readonly Slot[];
   readonly #open = new Map<number, number>();
   readonly #sessions = new Map<number, TtsSession>();
@@ -43,11 +45,12 @@ export class TtsHost {
   #ticker: NodeJS.Timeout | undefined;
 
   constructor(options: TtsHostOptions, links: TtsLinks) {
-    const { block, board, provider, recorder } = options;
+    const { block, board, provider, recorder, rules = {} } = options;
     this.#links = links;
     this.#board = board;
     this.#provider = provider;
     this.#recorder = recorder;
+    this.#rules = rules;
     this.#slots = Array.from({ length: block.slotCount }, (_, index) => new Slot(block, index));
     recorder.figures = () => this.figures();
     this.#tickNext();
@@ -111,7 +114,7 @@ export class TtsHost {
     const session = new TtsSession(
       this.#slots[slot]!,
       generation,
-      { provider: this.#provider, voice, rateHz, encoding, alignmentJson },
+      { provider: this.#provider, voice, rateHz, encoding, alignmentJson, rules: this.#rules },
       this.#counters,
       (holeMs) => this.#recorder.record('resume_hole', holeMs),
       nowMs,

@@ -8,10 +8,9 @@ import { InputReader } from '../shared/ring.js';
 import { Board, Cell, type SharedBlock, Slot } from '../shared/slots.js';
 import { hopSamples } from '../shared/units.js';
 import type { Recorder } from '../telemetry/recorder.js';
-import { SpeechDetector } from '../vad/detector.js';
+import { SpeechDetector, type SpeechModel } from '../vad/detector.js';
 import { type GateSettings, gateDefaults } from '../vad/gate.js';
 import { Listener } from '../vad/listener.js';
-import type { SileroModel } from '../vad/model.js';
 
 export type VadLinks = {
   readonly toMain: (message: Released | { readonly type: 'ring' }) => void;
@@ -23,7 +22,7 @@ export type VadHostOptions = {
   readonly block: SharedBlock;
   readonly board: Int32Array;
   /** Stays the caller's to close. */
-  readonly model: SileroModel;
+  readonly model: SpeechModel;
   readonly recorder: Recorder;
   readonly gate?: GateSettings;
 };

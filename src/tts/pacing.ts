@@ -1,4 +1,5 @@
 /** The numbers of the pacer: how far ahead audio is sent, and what is said again after a hole. TTS thread. */
+
 export const pacing = {
   /** All sessions are looked at together this often, so that main is woken once for many frames. */
   gridMs: 10,
@@ -17,3 +18,5 @@ export const pacing = {
   /** Audio kept behind the cursor, for rewinding. */
   keptMs: 1500,
 } as const;
+
+export type Pacing = { readonly [Name in keyof typeof pacing]: number };

@@ -6,14 +6,17 @@
 
 import { strict as assert } from 'node:assert';
 import { hopSamples } from '../shared/units.js';
-import { contextSamples, ModelBatch, rowSamples, type SileroModel, stateLayers, stateWidth } from './model.js';
+import { contextSamples, ModelBatch, rowSamples, stateLayers, stateWidth } from './model.js';
+
+/** What the detector wants of a model (`SileroModel`). */
+export type SpeechModel = { run(batch: ModelBatch, rows: number): Promise<void> };
 
 const stateFloats = stateLayers * stateWidth;
 const none = -1;
 
 export class SpeechDetector {
   readonly slotsMax: number;
-  readonly #model: SileroModel;
+  readonly #model: SpeechModel;
   readonly #batch: ModelBatch;
   /** Per slot: both layers of state, then the tail of the last hop, then the last probability. */
   readonly #states: Float32Array;
@@ -26,7 +29,7 @@ export class SpeechDetector {
   #running = false;
 
   /** `slotsMax` sessions, 7 KB each, all taken now. The model stays the caller's to close. */
-  constructor(model: SileroModel, slotsMax: number) {
+  constructor(model: SpeechModel, slotsMax: number) {
     this.slotsMax = slotsMax;
     this.#model = model;
     this.#batch = new ModelBatch(slotsMax);

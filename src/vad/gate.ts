@@ -13,8 +13,9 @@ export type GateSettings = {
   readonly offProbability: number;
   /** While agent audio can be heard, the hop that completes a start needs this: echo and side talk are the usual false alarms. */
   readonly onProbabilityWhileAgentSpeaks: number;
-  /** Hops in a row that start speech while the agent is silent. While it speaks, each hop says how many. */
+  /** Hops in a row that start speech while the agent is silent. While it speaks, each hop says how many, but never less than the other. */
   readonly startHops: number;
+  readonly startHopsWhileAgentSpeaksMin: number;
   /** A hop this likely and this far above the floor counts as two: clear speech starts 32 ms earlier. */
   readonly sureProbability: number;
   readonly sureAboveFloorDb: number;
@@ -41,6 +42,7 @@ export const gateDefaults: GateSettings = {
   offProbability: 0.35,
   onProbabilityWhileAgentSpeaks: 0.6,
   startHops: 2,
+  startHopsWhileAgentSpeaksMin: 2,
   sureProbability: 0.9,
   sureAboveFloorDb: 10,
   startAboveFloorDb: 6,
@@ -149,7 +151,9 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     now.silentHops = 0;
     extend(run, hop, aboveFloorDb, settings);
     const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
-    const startHops = hop.agentAudible ? hop.startHopsWhileAgentSpeaks : settings.startHops;
+    const startHops = hop.agentAudible
+      ? Math.max(settings.startHopsWhileAgentSpeaksMin, hop.startHopsWhileAgentSpeaks)
+      : settings.startHops;
     if (!isLikely || run.weight < startHops) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
