@@ -9,6 +9,7 @@ import './shared/no-telemetry.js';
 
 import { type Config, fixed } from './config.js';
 import { checkDescriptors, descriptorLimit, descriptorsNeeded } from './descriptors.js';
+import { EngineFigures } from './engine-figures.js';
 import { signingKeyOf } from './server/access.js';
 import { ApiGate } from './server/api-gate.js';
 import { Calls, type Visitor } from './server/calls.js';
@@ -27,7 +28,6 @@ import { loadAgents, parseAgent } from './store/agents.js';
 import { defaultAgent } from './store/default-agent.js';
 import { createLog, type Log } from './telemetry/log.js';
 import { watchLoop } from './telemetry/loop.js';
-import { prometheusText } from './telemetry/prometheus.js';
 import { Recorder } from './telemetry/recorder.js';
 import { createStrips } from './telemetry/strip.js';
 import { Threads } from './threads.js';
@@ -102,6 +102,12 @@ export class Engine {
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
     const apiFacts = { version, signingKey: keys.signingKey, isLoopback, processStartedAtMs: Date.now(), strips };
+    const figures = new EngineFigures(
+      strips,
+      recorder,
+      async () => [callsMetrics(live, recorder), ...(await threads.metrics(metricsTimeoutMs))],
+      nowMs,
+    );
     const threads = await Threads.start(config, [...agents.values()], block, apiFacts, {
       onConversation: (message) => calls.current?.fromConversation(message),
       onReleased: (message) => calls.current?.released(message),
@@ -140,17 +146,14 @@ export class Engine {
     live.overload = () => pressure.reason;
     const state = { isLeaving: false };
     const page = loadPages();
-    const answers = async (): Promise<MetricsAnswer[]> => [
-      callsMetrics(live, recorder, 'text'),
-      ...(await threads.metrics('text', metricsTimeoutMs)),
-    ];
     const http = createRoutes({
       version,
       unready: () => (state.isLeaving || !live.isOpen ? 'draining' : live.freeCount === 0 ? 'full' : pressure.reason),
       providers: () => threads.providers(),
       freeCount: () => live.freeCount,
       liveCount: () => live.liveCount,
-      metricsText: async () => prometheusText(await answers()),
+      metricsText: () => figures.text(),
+      metricsAnswers: () => figures.answers(),
       page,
       api,
       onError: (path, error) => log('http.failed', { path, message: error instanceof Error ? error.message : String(error) }),
@@ -198,7 +201,7 @@ export class Engine {
 
   /** Figures of all threads. */
   async metrics(): Promise<MetricsAnswer[]> {
-    return [callsMetrics(this.#calls, this.#recorder, 'encoded'), ...(await this.#threads.metrics('encoded', metricsTimeoutMs))];
+    return [callsMetrics(this.#calls, this.#recorder), ...(await this.#threads.metrics(metricsTimeoutMs))];
   }
 
   /**
