@@ -6,10 +6,10 @@
 import { AgentDirectory } from '../src/api/agent-directory.js';
 import { ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
-import { conversationDetail } from '../src/api/conversation-documents.js';
 import { HttpDesk } from '../src/api/http-desk.js';
 import { LaneLink } from '../src/api/lane-link.js';
 import type { ToApiFromMain } from '../src/api/links.js';
+import { Outbox, outboxLimits } from '../src/api/outbox.js';
 import { PostCall } from '../src/api/post-call.js';
 import { Recordings, recordingLimits } from '../src/api/recording.js';
 import { createRest } from '../src/api/rest.js';
@@ -82,24 +82,34 @@ const postCall =
     ? undefined
     : new PostCall(setup.webhookUrl, setup.webhookSecret, unixMs, (message) => log('post_call.problem', { message }));
 
-/** Told before anything of it is deleted. */
-async function tellOfCall(conversationId: string, agentId: string): Promise<void> {
-  const record = postCall === undefined ? undefined : await store.conversation(conversationId);
-  if (record === undefined) return;
-  const hasAudio = (await recordings?.exists(conversationId)) === true;
-  const agentName = (await directory.record(agentId))?.name ?? null;
-  const fileUrl = (fileId: string): string => `${setup.publicUrl}/v1/convai/conversations/${conversationId}/files/${fileId}`;
-  postCall?.tell(conversationDetail(record, { agentName, hasAudio, nowMs: unixMs(), fileUrl }));
-}
+const outbox =
+  postCall === undefined
+    ? undefined
+    : new Outbox({
+        ...{ store, directory, recordings, post: postCall, publicUrl: setup.publicUrl, nowMs: unixMs },
+        onProblem: (error) => problem('post_call.problem', error),
+      });
 
-async function onOver(conversationId: string, agentId: string): Promise<void> {
-  await tellOfCall(conversationId, agentId).catch((error: unknown) => problem('post_call.problem', error));
+/** It is told before anything of it is deleted. */
+async function onOver(conversationId: string): Promise<void> {
+  await outbox?.tell(conversationId).catch((error: unknown) => problem('post_call.problem', error));
   await retention.atEnd(conversationId);
 }
 
 const history = new SeriesHistory(randomId());
 const series = collectSeries(start.strips, slots, history);
-const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, nowMs: unixMs, onOver, log });
+const desk = new ConversationDesk({
+  store,
+  directory,
+  conversations,
+  tools,
+  toolUsage,
+  recordings,
+  nowMs: unixMs,
+  tellAtMs: () => outbox?.tellAtMs(),
+  onOver,
+  log,
+});
 const rest = createRest(
   {
     store,
@@ -163,11 +173,12 @@ const abandonedTimer =
   setup.store.kind !== 'postgres'
     ? undefined
     : setInterval(() => {
-        closeAbandoned(store, retention, unixMs(), unixMs).then(
+        closeAbandoned(store, retention, unixMs(), unixMs, outbox).then(
           (closedCount) => recorder.count('parley_conversations_abandoned_total', '', closedCount),
           (error: unknown) => problem('store.problem', error),
         );
       }, abandonedCheckMs);
+const outboxTimer = outbox === undefined ? undefined : setInterval(tellUntold, outboxLimits.sweepEveryMs);
 let openTimer: NodeJS.Timeout | undefined;
 const beatTimer = setInterval(() => Atomics.add(start.beat, 0, 1), beatMs);
 
@@ -180,12 +191,17 @@ function sweep(): void {
     );
 }
 
+function tellUntold(): void {
+  outbox?.sweep().catch((error: unknown) => problem('post_call.problem', error));
+}
+
 /** In the background: calls do not wait for it. */
 function openUp(): void {
-  putInOrder(store, directory, retention, start.processStartedAtMs, unixMs).then(
+  putInOrder(store, directory, retention, start.processStartedAtMs, unixMs, outbox).then(
     (closedCount) => {
       recorder.count('parley_conversations_abandoned_total', '', closedCount);
       sweep();
+      tellUntold();
     },
     (error: unknown) => {
       problem('store.problem', error);
@@ -225,6 +241,7 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
   clearInterval(recordingTimer);
   clearInterval(sweepTimer);
   clearInterval(abandonedTimer);
+  clearInterval(outboxTimer);
   clearTimeout(openTimer);
   clearInterval(beatTimer);
   loop.stop();
