@@ -35,7 +35,7 @@ export type ThreadEvents = {
 };
 
 /** What the API thread is started with, besides what the settings say. */
-export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs' | 'strips'>;
+export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs' | 'strips' | 'fleet'>;
 
 const laneRule: LaneRule = {
   farewellMs: fixed.laneFarewellMs,

@@ -22,6 +22,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   api: ['shared', 'audio', 'wire', 'store', 'tools', 'telemetry'],
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
+  fleet: ['shared', 'telemetry', 'store', 'api', 'server'],
 };
 /** What workers host: everything but sockets. */
 const workersMay = [

@@ -6,6 +6,7 @@
 import { AgentDirectory } from '../src/api/agent-directory.js';
 import { ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
+import { FleetLink } from '../src/api/fleet-link.js';
 import { HttpDesk } from '../src/api/http-desk.js';
 import { LaneLink } from '../src/api/lane-link.js';
 import type { ToApiFromMain } from '../src/api/links.js';
@@ -24,6 +25,7 @@ import type { MetricsAsk } from '../src/shared/links.js';
 import { randomId } from '../src/shared/random-id.js';
 import { Slot } from '../src/shared/slots.js';
 import { openStore } from '../src/store/open.js';
+import { within } from '../src/store/within.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
@@ -35,6 +37,8 @@ import { createToolRunner } from '../src/tools/runner.js';
 const openAgainMs = 10_000;
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
+/** For what is left to do for calls that have just ended; what is not done by then is done by whoever comes next. */
+const farewellMs = 1000;
 /** Main sees by it that this thread does not hang. */
 const beatMs = 100;
 
@@ -51,7 +55,9 @@ function problem(event: string, error: unknown, fields: Record<string, string | 
   log(event, { kind, message, ...fields });
 }
 
-const store = openStore(setup.store, (error) => problem('store.problem', error));
+/** The way to the process that leads a fleet; undefined: this process is alone. */
+const fleet = start.fleet === undefined ? undefined : new FleetLink(start.fleet);
+const store = fleet?.store ?? openStore(setup.store, (error) => problem('store.problem', error));
 const directory = new AgentDirectory(
   store,
   start.agents,
@@ -97,7 +103,21 @@ async function onOver(conversationId: string): Promise<void> {
 }
 
 const history = new SeriesHistory(randomId());
-const series = collectSeries(start.strips, slots, history);
+const seriesFacts = { sessions_max: slots.length, providers: start.providers };
+const series = collectSeries(start.strips, slots, (bucket) => {
+  if (fleet === undefined) history.add(bucket);
+  else fleet.note({ type: 'bucket', bucket });
+});
+if (fleet !== undefined) {
+  conversations.elsewhere = (conversationId) => fleet.live(conversationId);
+  conversations.onBegin = (conversationId, live) => fleet.note({ type: 'begin', conversationId, live });
+  conversations.onWritten = (conversationId) => fleet.note({ type: 'end', conversationId });
+  directory.onChanged = (agentId) => fleet.note({ type: 'agent_changed', agentId });
+  fleet.onNews = (news) => {
+    if (news.type === 'untold') tellUntold();
+    else directory.changedElsewhere(news.agentId).catch((error: unknown) => problem('store.problem', error));
+  };
+}
 const desk = new ConversationDesk({
   store,
   directory,
@@ -122,9 +142,7 @@ const rest = createRest(
     version: start.version,
     signingKey: start.signingKey,
     isLoopback: start.isLoopback,
-    history,
-    sessionsMax: slots.length,
-    providers: start.providers,
+    series: async (query) => fleet?.series(query) ?? history.answer(query, seriesFacts),
     nowMs: unixMs,
   },
   (ask, error) => {
@@ -250,10 +268,12 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
 });
 
 async function stop(): Promise<void> {
-  const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close()];
+  const lastActs = within(desk.settled(), farewellMs, 'the last acts of calls');
+  const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close(), lastActs];
   for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
-  await postCall?.close();
+  await postCall?.close(farewellMs);
   await store.close().catch((error: unknown) => problem('store.problem', error));
+  fleet?.close();
   for (const port of [main, ...lanes, start.control]) port.close();
 }
 

@@ -59,10 +59,13 @@ export class PostCall {
     this.#waiting.set(conversationId, post);
   }
 
-  /** What is under way ends. */
-  async close(): Promise<void> {
-    this.#over.abort();
-    await Promise.all(this.#waiting.values());
+  /** What is under way has `graceMs` more, then it ends. */
+  async close(graceMs = 0): Promise<void> {
+    const all = Promise.all(this.#waiting.values());
+    const late = setTimeout(() => this.#over.abort(), graceMs);
+    if (graceMs === 0) this.#over.abort();
+    await all;
+    clearTimeout(late);
   }
 
   /** Whether it was taken. Never rejects. */

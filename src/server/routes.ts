@@ -11,8 +11,13 @@ export type RouteFacts = {
   readonly unready: () => string | undefined;
   /** Of each stage, its providers and whether calls go to them. */
   readonly providers: () => Readonly<Record<string, Readonly<Record<string, string>>>>;
-  readonly freeCount: () => number;
-  readonly liveCount: () => number;
+  /** Calls, and places for more; of a fleet, its processes besides. */
+  readonly counts: () => {
+    readonly calls: number;
+    readonly free: number;
+    readonly openCount?: number;
+    readonly processCount?: number;
+  };
   readonly metricsText: () => string | Promise<string>;
   /** The same with HDR histograms, encoded to be merged. */
   readonly metricsAnswers: () => Promise<readonly MetricsAnswer[]>;
@@ -27,11 +32,13 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
     '/healthz': () => json(200, { status: 'ok', version: facts.version }),
     '/readyz': () => {
       const reason = facts.unready();
+      const { calls, free, openCount, processCount } = facts.counts();
       return json(reason === undefined ? 200 : 503, {
         status: reason === undefined ? 'ready' : 'not_ready',
         ...(reason === undefined ? {} : { reason }),
-        calls: facts.liveCount(),
-        free: facts.freeCount(),
+        calls,
+        free,
+        ...(processCount === undefined ? {} : { processes: { open: openCount, all: processCount } }),
         providers: facts.providers(),
       });
     },
