@@ -1,9 +1,9 @@
 /** `npm start`: reads the settings, starts the engine, says what it is and can, and ends it in good order. Main thread. */
 import { readConfig, settingsTable, unknownSettings } from './config.js';
 import { Engine, version } from './engine.js';
+import { Fleet } from './fleet.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
-import { takePriority } from './shared/priority.js';
 import { stageTable } from './telemetry/prometheus.js';
 
 /** Ends the process however it hangs. */
@@ -47,19 +47,17 @@ async function main(): Promise<void> {
   const startedAtMs = nowMs();
   const config = readConfig(process.env);
   const lost: { isFatal: boolean; stop: (() => void) | undefined } = { isFatal: false, stop: undefined };
-  const engine = await Engine.start(config, () => {
+  const onFatal = (): void => {
     lost.isFatal = true;
     lost.stop?.();
-  });
-  // After the threads: a new one inherits it, and each sets its own.
-  const niceness = config.isPriorityTaken ? takePriority('media') : 0;
+  };
+  const engine = config.processes > 1 ? await Fleet.start(config, onFatal) : await Engine.start(config, onFatal);
   const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   console.log(
     `Parley ${version} is ready after ${((nowMs() - startedAtMs) / 1000).toFixed(2)} s: http://${host}:${engine.port}/`,
   );
   for (const line of engine.says) console.log(`  ${line}`);
-  if (niceness < 0) console.log('  threads that callers wait for go first on a busy machine (PARLEY_PRIORITY=off: they do not)');
   for (const line of canAndCannot(providers)) console.log(`  ${line}`);
   for (const name of unknownSettings(process.env))
     console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);

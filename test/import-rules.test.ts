@@ -23,6 +23,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
   hosts: ['shared', 'vad', 'stt', 'llm', 'tts', 'conversation', 'telemetry', 'api', 'store', 'wire'],
+  fleet: ['shared', 'telemetry', 'store', 'api', 'server'],
 };
 /** What workers host: everything but sockets. */
 const workersMay = [

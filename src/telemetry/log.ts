@@ -15,6 +15,7 @@ const infoEvents = new Set([
   'session.refused',
   'engine.ready',
   'thread.restarted',
+  'process.restarted',
   'engine.stopping',
 ]);
 
