@@ -106,6 +106,7 @@ test('tools are listed and called, over both HTTP transports', async (t) => {
         description: `Does ${name.replace('_', '/')}.`,
         parameters: { type: 'object', properties: { a: { type: 'string' } } },
         serverId: 'mcp_1',
+        timeoutMs: 20_000,
         needsApproval: true,
       })),
       servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 2 }],

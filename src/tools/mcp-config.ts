@@ -54,7 +54,7 @@ const serverSchema = z
     response_timeout_secs: z
       .number()
       .min(1)
-      .max(300)
+      .max(toolLimits.timeoutMaxMs / 1000)
       .default(toolLimits.timeoutDefaultMs / 1000),
     command: z.string().min(1).max(1024).optional(),
     args: z.array(z.string().max(4096)).max(100).default([]),
@@ -82,7 +82,7 @@ const serverSchema = z
         hash: tool_hash,
         isApproved: approval_policy === 'auto_approved',
       })),
-      timeoutMs: Math.min(config.response_timeout_secs * 1000, toolLimits.timeoutMaxMs),
+      timeoutMs: config.response_timeout_secs * 1000,
     };
   });
 

@@ -9,7 +9,8 @@ export const toolLimits = {
   resultCharsMax: 16_384,
   /** Of an answer that is read at all. */
   answerBytesMax: 1024 * 1024,
-  timeoutMaxMs: 120_000,
+  /** The longest that a configuration may ask for. */
+  timeoutMaxMs: 300_000,
   timeoutDefaultMs: 20_000,
   redirectsMax: 3,
   /** Running at once in one process; one more fails at once. */

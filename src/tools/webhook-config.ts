@@ -5,8 +5,8 @@ import { isForModel, modelSchema, type ParameterSchema, parseParameters, SchemaP
 
 const urlCharsMax = 2048;
 const headersMax = 64;
-/** Seconds, as the public API allows them. What is longer than `toolLimits.timeoutMaxMs` is cut to that. */
-const timeoutSecsMax = 300;
+/** Seconds, as the public API allows them. */
+const timeoutSecsMax = toolLimits.timeoutMaxMs / 1000;
 /** Headers that belong to the connection and not to the tool. */
 const ownHeaders =
   /^(host|connection|content-length|transfer-encoding|expect|upgrade|te|trailer|keep-alive|accept-encoding|proxy-.*)$/i;
@@ -101,7 +101,7 @@ const webhookSchema = z
       query,
       body,
       contentType: api.content_type ?? 'application/json',
-      timeoutMs: Math.min(config.response_timeout_secs * 1000, toolLimits.timeoutMaxMs),
+      timeoutMs: config.response_timeout_secs * 1000,
     };
   });
 
