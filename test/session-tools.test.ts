@@ -401,6 +401,27 @@ test('a slow model: something is said meanwhile, as often as the agent allows', 
   t.equal(said(), 'One moment. Found it.');
 });
 
+test('fillers in another order: each of them once', async (t) => {
+  const texts = ['One.', 'Two.', 'Three.', 'Four.'];
+  const config = {
+    timeout_seconds: 1,
+    message: texts[0],
+    additional_soft_timeout_messages: texts.slice(1),
+    max_soft_timeouts_per_generation: 4,
+    randomize_fillers: true,
+  };
+  const said = async (): Promise<string> => {
+    const options = { tools: [lookUp], turn: { soft_timeout_config: config }, isVoice: true };
+    const lone = await asked(options, [{ calls: [call('look_up', '{}')] }]);
+    lone.pass(5000);
+    return lone.spoken(1).trim();
+  };
+  const orders = new Set<string>();
+  for (let call = 0; call < 20; call++) orders.add(await said());
+  for (const order of orders) t.same(order.split(' ').sort(), [...texts].sort());
+  t.ok(orders.size > 1, `${orders.size} orders in 20 replies`);
+});
+
 test('the end of the time: the last words are said before the call ends', async (t) => {
   const config = agentOf({});
   const { conversation_config: own } = config as { conversation_config: { agent: object; conversation: object } };

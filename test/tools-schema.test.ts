@@ -233,7 +233,7 @@ test('a webhook in the shape of the public API', (t) => {
       },
     },
   });
-  if (!checked.ok) throw new Error(checked.message);
+  if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
   t.same(checked.value.parameters, {
     type: 'object',
     description: 'The change.',
@@ -302,13 +302,23 @@ test('a webhook that is wrong is refused at the place that is wrong', (t) => {
   for (const [api, path, message] of cases) {
     const checked = webhook(api);
     t.match(
-      { ok: checked.ok, path: checked.ok ? '' : checked.path.join('.'), message: checked.ok ? '' : checked.message },
+      {
+        ok: checked.ok,
+        path: checked.ok ? '' : checked.issues[0].path.join('.'),
+        message: checked.ok ? '' : checked.issues[0].message,
+      },
       { ok: false, path, message },
       path,
     );
   }
-  t.match(webhook({}, { name: 'no spaces' }), { ok: false, path: ['name'] });
-  t.match(webhook({}, { response_timeout_secs: 301 }), { ok: false, path: ['response_timeout_secs'] });
+  t.match(webhook({}, { name: 'no spaces' }), {
+    ok: false,
+    issues: [{ path: ['name'], value: 'no spaces', message: /letters, digits/ }],
+  });
+  t.match(webhook({}, { response_timeout_secs: 301 }), {
+    ok: false,
+    issues: [{ path: ['response_timeout_secs'], rule: 'too_big', value: 301 }],
+  });
   t.match(webhook({}, { response_timeout_secs: 300, unknown_field: 1 }), { ok: true, value: { timeoutMs: 300_000 } });
   t.end();
 });
@@ -317,7 +327,7 @@ test('approval of MCP tools', (t) => {
   const tool = { name: 'search', description: 'Searches.', parameters: { type: 'object', properties: { b: {}, a: {} } } };
   const server = (document: Doc) => {
     const checked = checkMcpServer('mcp_1', { url: 'https://a.example/mcp', ...document });
-    if (!checked.ok) throw new Error(checked.message);
+    if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
     return checked.value;
   };
   const perTool = (approval: Doc) =>
@@ -351,7 +361,7 @@ test('approval of MCP tools', (t) => {
     [{ transport: 'CARRIER_PIGEON' }, 'transport'],
     [{ approval_policy: 'maybe' }, 'approval_policy'],
   ] as const)
-    t.match(checkMcpServer('m', { url: 'https://a.example/', ...document }), { ok: false, path: [path] }, path);
+    t.match(checkMcpServer('m', { url: 'https://a.example/', ...document }), { ok: false, issues: [{ path: [path] }] }, path);
   t.end();
 });
 

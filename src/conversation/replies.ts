@@ -304,7 +304,8 @@ export class Replies {
     const { softTimeout } = this.#context.profile();
     if (softTimeout === undefined || reply === undefined || !reply.isLive || reply.isDone || reply.isDropped) return;
     if (reply.fillersSaid >= softTimeout.max || atMs - reply.progressAtMs < softTimeout.afterMs) return;
-    const phrase = softTimeout.phrases[Math.min(reply.fillersSaid, softTimeout.phrases.length - 1)] ?? '';
+    reply.fillers ??= softTimeout.isShuffled ? shuffled(softTimeout.phrases) : softTimeout.phrases;
+    const phrase = reply.fillers[Math.min(reply.fillersSaid, reply.fillers.length - 1)] ?? '';
     reply.fillersSaid += 1;
     reply.progressAtMs = atMs;
     if (phrase.trim() === '') return;
@@ -437,6 +438,15 @@ export class Replies {
   get #isText(): boolean {
     return this.#context.profile().isTextOnly;
   }
+}
+
+function shuffled(phrases: readonly string[]): string[] {
+  const mixed = [...phrases];
+  for (let last = mixed.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [mixed[last], mixed[other]] = [mixed[other]!, mixed[last]!];
+  }
+  return mixed;
 }
 
 /** What of one segment lies within the words that were heard. */

@@ -98,6 +98,8 @@ export class Reply {
   /** Last sign of progress, for fillers. */
   progressAtMs = 0;
   fillersSaid = 0;
+  /** In the order in which they are said; chosen at the first. */
+  fillers: readonly string[] | undefined;
   #abort = new AbortController();
 
   constructor(speech: number) {

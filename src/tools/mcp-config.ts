@@ -31,7 +31,7 @@ const secretSchema = z
   .transform(({ secret_id }): HeaderValue => ({ secretId: secret_id }));
 const textOrSecret = z.union([z.string().max(2048), secretSchema], 'must be a text or {"secret_id": …}');
 
-const serverSchema = z
+export const serverSchema = z
   .object({
     name: z.string().max(256).default(''),
     approval_policy: z
@@ -86,7 +86,7 @@ const serverSchema = z
     };
   });
 
-/** The server, or what is wrong with the first wrong place. */
+/** The server, or what is wrong with it. */
 export function checkMcpServer(serverId: string, document: unknown): Checked<McpServerConfig> {
   const checked = checkedBy(serverSchema, document);
   return checked.ok ? { ok: true, value: { serverId, ...checked.value } } : checked;
