@@ -8,6 +8,8 @@ import { totalmem } from 'node:os';
 
 import './shared/no-telemetry.js';
 
+import { checkWritten } from './api/agent-documents.js';
+import { agentKeyWarnings } from './api/agent-keys.js';
 import { type Config, fixed } from './config.js';
 import { checkDescriptors, descriptorLimit, descriptorsNeeded } from './descriptors.js';
 import { EngineFigures } from './engine-figures.js';
@@ -109,7 +111,16 @@ export class Engine {
   static async start(config: Config, onFatal: (error: Error) => void, fleet?: Membership): Promise<Engine> {
     const log = createLog(config.logLevel);
     checkDescriptors(descriptorsNeeded(config), descriptorLimit());
-    const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'));
+    const notes: string[] = [];
+    const agents = loadAgents(config.agentsPath, parseAgent(defaultAgent, 'the built-in agent'), {
+      check: checkWritten,
+      onRead: (file, document) => {
+        for (const { path, message } of agentKeyWarnings(document)) {
+          log('agent.warning', { file, path: path.join('.'), message });
+          notes.push(`${file}: ${path.join('.')}: ${message}`);
+        }
+      },
+    });
     const block = createBlock(config.sessionsMax);
     const strips = createStrips(config.lanes);
     const recorder = new Recorder('main', strips.main);
@@ -215,7 +226,13 @@ export class Engine {
       // After the threads: a new one inherits it, and each sets its own.
       const niceness = config.isPriorityTaken ? takePriority('media') : 0;
       const goFirst = niceness < 0 ? ['threads that callers wait for go first on a busy machine'] : [];
-      const says = [server.reason, ...threads.says, ...goFirst, accessNote(config.api.apiKey !== '', isLoopback)];
+      const says = [
+        server.reason,
+        ...threads.says,
+        ...goFirst,
+        accessNote(config.api.apiKey !== '', isLoopback),
+        ...firstOf(notes),
+      ];
       const stopTimers = (): void => {
         clearInterval(sweeper);
         clearInterval(judge);
@@ -329,6 +346,14 @@ function accessNote(hasKey: boolean, isLoopback: boolean): string {
   return isLoopback
     ? 'REST: open, because only this machine can reach it. PARLEY_API_KEY asks for a key.'
     : 'REST: closed, because this server can be reached from elsewhere and has no PARLEY_API_KEY.';
+}
+
+/** Warnings about agents that are shown at start; the log has all. */
+const notesMax = 10;
+
+function firstOf(notes: readonly string[]): string[] {
+  const more = notes.length - notesMax;
+  return more <= 0 ? [...notes] : [...notes.slice(0, notesMax), `${more} more warnings about agents are in the log.`];
 }
 
 /** Time for close frames to leave. */

@@ -145,7 +145,7 @@ export class ConversationDesk {
     const webhook = config === undefined ? undefined : checkWebhook(config);
     const outcome: ToolOutcome =
       webhook?.ok === false
-        ? { isError: true, result: `the tool is not set up: ${webhook.message}`, isTruncated: false, elapsedMs: 0 }
+        ? { isError: true, result: `the tool is not set up: ${webhook.issues[0].message}`, isTruncated: false, elapsedMs: 0 }
         : await tools.run({ conversationId, run, webhook: webhook?.value, variables });
     toolUsage.add(run.name, outcome.elapsedMs);
     answer({ conversationId, type: 'tool_outcome', toolCallId: run.toolCallId, outcome });
@@ -159,7 +159,12 @@ export class ConversationDesk {
     for (const serverId of prompt.mcp_server_ids) {
       const checked = checkMcpServer(serverId, (await store.resource('mcp_server', serverId))?.document['config']);
       if (checked.ok) servers.push(checked.value);
-      else this.#parts.log('mcp.problem', { conversation_id: conversationId, server_id: serverId, message: checked.message });
+      else
+        this.#parts.log('mcp.problem', {
+          conversation_id: conversationId,
+          server_id: serverId,
+          message: checked.issues[0].message,
+        });
     }
     // It may be over by now; nobody would give the servers back.
     if (!conversations.isLive(conversationId)) return;

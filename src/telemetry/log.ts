@@ -13,6 +13,7 @@ const infoEvents = new Set([
   'session.closed',
   'session.ended',
   'session.refused',
+  'agent.warning',
   'engine.ready',
   'thread.restarted',
   'process.restarted',
