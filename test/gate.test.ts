@@ -338,3 +338,21 @@ test('the model rests in a quiet room, and hears whatever could begin speech', (
   t.same(quiet, ['speech_dip', 'speech_end', 'model_stale'], 'forgetting goes on while it rests');
   t.end();
 });
+
+test('who is much quieter than the caller does not begin speech', (t) => {
+  const callerDb = -26;
+  const said = (gate: GateState, levelDb: number, agentAudible: boolean, fromHop: number): string[] =>
+    typesOf(feed(gate, [...times(12, 0.95, levelDb), ...times(8, 0.01, roomDb)], { agentAudible }, fromHop)).filter(
+      (type) => type === 'speech_start',
+    );
+  const gate = settled();
+  t.same(said(gate, callerDb - 15, true, 0), ['speech_start'], 'before the caller has spoken nothing is known');
+  t.same(said(gate, callerDb, false, 20), ['speech_start']);
+  t.same(said(gate, callerDb - 12, true, 40), [], 'echo, or somebody in the room, while the agent speaks');
+  t.same(said(gate, callerDb - 8, true, 60), ['speech_start'], 'the caller, not quite as loud');
+  t.same(said(gate, callerDb - 12, false, 80), ['speech_start'], 'while the agent is silent more is let through');
+  t.same(said(gate, callerDb - 25, false, 100), []);
+  for (let turn = 0; turn < 10; turn += 1) said(gate, callerDb - 15, false, 120 + 20 * turn);
+  t.same(said(gate, callerDb - 15, true, 400), ['speech_start'], 'a caller who goes on more quietly is believed after a while');
+  t.end();
+});
