@@ -1,6 +1,7 @@
 /** `npm start`: reads the settings, starts the engine, says what it is and can, and ends it in good order. Main thread. */
 import { readConfig, settingsTable, unknownSettings } from './config.js';
 import { Engine, version } from './engine.js';
+import { Fleet } from './fleet.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import { stageTable } from './telemetry/prometheus.js';
@@ -46,10 +47,11 @@ async function main(): Promise<void> {
   const startedAtMs = nowMs();
   const config = readConfig(process.env);
   const lost: { isFatal: boolean; stop: (() => void) | undefined } = { isFatal: false, stop: undefined };
-  const engine = await Engine.start(config, () => {
+  const onFatal = (): void => {
     lost.isFatal = true;
     lost.stop?.();
-  });
+  };
+  const engine = config.processes > 1 ? await Fleet.start(config, onFatal) : await Engine.start(config, onFatal);
   const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
   const host = config.host.includes(':') ? `[${config.host}]` : config.host;
   console.log(

@@ -1,5 +1,6 @@
 /** What each thread is started with: plain data that is handed over as `workerData`. Read once, at the top of each file in `workers/`. */
 import { type MessagePort, workerData } from 'node:worker_threads';
+import type { FleetSetup } from './api/fleet-link.js';
 import type { ApiSetup } from './api/setup.js';
 import type { ProviderNames, SessionLimits } from './conversation/context.js';
 import type { LlmSetup } from './llm/create.js';
@@ -14,6 +15,7 @@ import type { TtsSetup } from './tts/create.js';
 type AnyThread = {
   readonly block: SharedBlock;
   readonly logLevel: LogLevel;
+  readonly isPriorityTaken: boolean;
   /** Orders of the life of the thread: ready, metrics, stop. */
   readonly control: MessagePort;
   /** Where the thread writes its figures for the dashboard. */
@@ -102,6 +104,8 @@ export type ApiStart = AnyThread & {
   readonly strips: Strips;
   /** Who serves, for the dashboard. */
   readonly providers: ProviderNames;
+  /** One of several engine processes. */
+  readonly fleet: FleetSetup | undefined;
   /** In the order of the lanes. */
   readonly ports: {
     readonly main: MessagePort;

@@ -4,9 +4,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { checkWritten } from '../src/api/agent-documents.js';
+import { agentKeyWarnings } from '../src/api/agent-keys.js';
 import { History } from '../src/conversation/history.js';
 import { noInitiation, resolveProfile } from '../src/conversation/profile.js';
 import { TurnTimes } from '../src/conversation/times.js';
+import { nearestName } from '../src/shared/nearest.js';
 import { type Ms, ms } from '../src/shared/units.js';
 import { loadAgents, parseAgent } from '../src/store/agents.js';
 import { defaultAgent } from '../src/store/default-agent.js';
@@ -199,6 +202,50 @@ test('agents are read from a file or a folder; a bad one names file, path and ru
   writeFileSync(join(folder, 'bad.json'), '{');
   t.throws(() => loadAgents(folder, fallback), { message: /bad\.json: not readable as JSON/ });
   t.throws(() => loadAgents(join(folder, 'nowhere'), fallback), { message: /PARLEY_AGENTS=".*nowhere": no such file or folder/ });
-  t.throws(() => parseAgent({ agent_id: 'x', parley: { turn: { delayNeutral: 1 } } }, 'f'), { message: /parley\.turn/ });
+  t.throws(() => parseAgent({ agent_id: 'x', parley: { turn: { delayNeutral: 1 } } }, 'f'), {
+    message: /f: parley\.turn\.delayNeutral: 1: .*"delayNeutralMs" is/,
+  });
+  t.end();
+});
+
+test('a file with a grammar or a tool that no call could use stops the start; keys that do nothing are told', (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'parley-agents-'));
+  t.teardown(() => rmSync(folder, { recursive: true }));
+  const fallback = parseAgent(defaultAgent, 'built in');
+  const told: [string, unknown][] = [];
+  const load = (agent: object) => {
+    writeFileSync(join(folder, 'a.json'), JSON.stringify({ agent_id: 'a', ...agent }));
+    return loadAgents(folder, fallback, { check: checkWritten, onRead: (file, value) => told.push([file, value]) });
+  };
+  const grammar = (phrase: string) => ({ parley: { grammar: { intents: [{ name: 'x', phrases: [phrase], replies: ['r'] }] } } });
+  t.throws(() => load(grammar('the {size} one')), {
+    message: /a\.json: parley\.grammar\.intents\.0\.phrases\.0: "the \{size\} one": there is no slot 'size' here/,
+  });
+  t.throws(() => load(grammar('zorblify it')), { message: /a\.json: .*phrases\.0: "zorblify": not in the dictionary/ });
+  const textOnly = { conversation_config: { conversation: { text_only: true } } };
+  t.ok(load({ ...grammar('zorblify it'), ...textOnly }).has('a'), 'who only reads and types needs no sounds');
+  const tools = [{ type: 'webhook', name: 'w', api_schema: { url: 'ftp://a.example' } }];
+  t.throws(() => load({ conversation_config: { agent: { prompt: { tools } } } }), {
+    message: /tools\.0\.api_schema\.url: "ftp:.*must begin with http/,
+  });
+  told.length = 0;
+  load({ conversation_config: { agent: { promt: 'x' } } });
+  t.match(told, [[join(folder, 'a.json'), { agent_id: 'a' }]]);
+  t.match(agentKeyWarnings(told[0]?.[1]), [{ path: ['conversation_config', 'agent', 'promt'], message: /"prompt"/ }]);
+  t.same(agentKeyWarnings(defaultAgent), [], 'our own');
+  const wild = { conversation_config: Object.fromEntries(Array.from({ length: 80 }, (_, index) => [`qqqqqq${index}`, 1])) };
+  t.equal(agentKeyWarnings(wild).length, 51);
+  t.match(agentKeyWarnings(wild).at(-1), { message: /^30 more/ });
+  t.end();
+});
+
+test('the name that was meant', (t) => {
+  const names = ['first_message', 'language', 'prompt', 'hostname'];
+  for (const typed of ['firstMessage', 'First-Message', 'frist_message', 'first_mesage', 'first'])
+    t.equal(nearestName(typed, names), 'first_message', typed);
+  t.equal(nearestName('host', names), 'hostname');
+  t.equal(nearestName('lang', names), 'language');
+  t.equal(nearestName('voice', names), undefined);
+  t.equal(nearestName('', names), undefined);
   t.end();
 });

@@ -3,7 +3,8 @@ import * as fc from 'fast-check';
 import { test } from 'tap';
 import { EngineError } from '../src/shared/errors.js';
 import { demoGrammar } from '../src/stt/embedded/demo-grammar.js';
-import { jsgfOf, parseGrammar, transcriptOf, understand } from '../src/stt/embedded/grammar.js';
+import { hearingIssues, notInDictionary } from '../src/stt/embedded/dictionary.js';
+import { checkGrammar, jsgfOf, parseGrammar, transcriptOf, understand } from '../src/stt/embedded/grammar.js';
 import { numberInWords, numbersAt } from '../src/stt/embedded/numbers.js';
 import { parsePhrase } from '../src/stt/embedded/phrase.js';
 
@@ -108,6 +109,47 @@ test('a wrong grammar is refused with path, value and rule', (t) => {
     }
   }
   t.throws(() => parsePhrase(`${'('.repeat(20)}a${')'.repeat(20)}`), /nested deeper/);
+  t.end();
+});
+
+test('all that is wrong with a grammar is said at once, place by place', (t) => {
+  const checked = checkGrammar({
+    slots: { colour: { type: 'choice', values: ['red', '7'] } },
+    intents: [
+      { name: 'a', phrases: ['{color}', 'ok'], replies: ['{colour} {size}'] },
+      { name: 'a', replies: ['r'] },
+    ],
+  });
+  t.match(checked, {
+    ok: false,
+    issues: [
+      { path: ['slots', 'colour', 'values', '1'], value: '7', rule: /'7' is not a word/ },
+      { path: ['intents', '0', 'phrases', '0'], value: '{color}', rule: /no slot 'color'/ },
+      { path: ['intents', '0', 'replies', '0'], value: '{size}', rule: /neither a slot/ },
+      { path: ['intents', '1', 'name'], value: 'a' },
+      { path: ['intents', '1', 'phrases'], value: [] },
+    ],
+  });
+  const mistyped = checkGrammar({ intents: [{ name: 'a', phrase: ['ok'], replies: ['r'] }], not_understod: ['What?'] });
+  t.match(mistyped, {
+    ok: false,
+    issues: [
+      { path: ['intents', '0', 'phrase'], value: ['ok'], rule: '"phrase" is no key here; "phrases" is' },
+      { path: ['not_understod'], value: ['What?'], rule: /"not_understood" is/ },
+    ],
+  });
+  t.end();
+});
+
+test('a grammar that cannot be listened with: words that nobody knows how to say, or only typed ones', (t) => {
+  const intent = { name: 'a', phrases: ['hello zorblify', 'quxxing'], replies: ['r'] };
+  t.same(hearingIssues(parseGrammar({ intents: [intent], pronunciations: { quxxing: ['K W AH'] } })), [
+    { path: ['intents', '0', 'phrases', '0'], value: 'zorblify', rule: notInDictionary },
+  ]);
+  t.match(hearingIssues(parseGrammar({ intents: [{ name: 'a', typed: ['hello'], replies: ['r'] }] })), [
+    { path: ['intents'], value: ['a'], rule: /a phrase to listen for/ },
+  ]);
+  t.same(hearingIssues(demo), []);
   t.end();
 });
 

@@ -19,10 +19,11 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   tts: ['shared', 'audio'],
   store: ['shared', 'turn', 'wire', 'stt'],
   tools: ['shared'],
-  api: ['shared', 'audio', 'wire', 'store', 'tools', 'telemetry'],
+  api: ['shared', 'audio', 'wire', 'store', 'stt', 'tools', 'telemetry'],
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
   hosts: ['shared', 'vad', 'stt', 'llm', 'tts', 'conversation', 'telemetry', 'api', 'store', 'wire'],
+  fleet: ['shared', 'telemetry', 'store', 'api', 'server'],
 };
 /** What workers host: everything but sockets. */
 const workersMay = [

@@ -1,10 +1,13 @@
 /** The REST side: agents, conversations, feedback and files, tools, who may, and what is refused how. */
+import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'tap';
+import { keysWithoutEffect } from '../src/api/agent-keys.js';
 import { merge } from '../src/api/merge.js';
 import { openApi } from '../src/api/openapi.js';
 import { retentionLimits } from '../src/api/retention.js';
 import { EngineError } from '../src/shared/errors.js';
+import { valueAt } from '../src/shared/value-at.js';
 import { MemoryStore } from '../src/store/memory.js';
 import type { ConversationHead, Json } from '../src/store/port.js';
 import { readTicket } from '../src/wire/signed-url.js';
@@ -177,14 +180,25 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
         },
       },
       ['body', 'conversation_config', 'agent', 'prompt', 'tools', 0, 'api_schema', 'url'],
-      'w',
+      'ftp://example.org',
     ],
     [
       { conversation_config: { agent: { prompt: { tool_ids: ['tool_x'] } } } },
       ['body', 'conversation_config', 'agent', 'prompt', 'tool_ids', 0],
       'tool_x',
     ],
-    [{ ...minimal, parley: { turn: { noSuchSetting: 1 } } }, ['body', 'parley', 'turn'], { noSuchSetting: 1 }],
+    [{ ...minimal, parley: { turn: { noSuchSetting: 1 } } }, ['body', 'parley', 'turn', 'noSuchSetting'], 1],
+    [
+      { ...minimal, parley: { grammar: { intents: [{ name: 'a', phrases: ['the {size} one'], replies: ['r'] }] } } },
+      ['body', 'parley', 'grammar', 'intents', '0', 'phrases', '0'],
+      'the {size} one',
+    ],
+    [
+      { ...minimal, parley: { grammar: { intents: [{ name: 'a', phrases: ['zorblify it'], replies: ['r'] }] } } },
+      ['body', 'parley', 'grammar', 'intents', '0', 'phrases', '0'],
+      'zorblify',
+    ],
+    [{ ...minimal, parley: { gramar: {} } }, ['body', 'parley', 'gramar'], {}],
   ];
   for (const [body, loc, input] of rows) {
     const { status, json } = await rest.ask('POST', '/v1/convai/agents/create', { body });
@@ -194,9 +208,26 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
     t.ok(first.msg.length > 0);
     t.same(first.input, input);
   }
-  for (const bytes of [Buffer.from('{nonsense'), Buffer.from([0xff, 0x22]), Buffer.from('['.repeat(5000) + ']'.repeat(5000))]) {
-    t.match((await rest.ask('POST', '/v1/convai/agents/create', { bytes })).status, 422);
+  const form = { 'content-type': 'application/x-www-form-urlencoded' };
+  const bodies: [string | Uint8Array, Record<string, string>, object][] = [
+    ['', {}, { loc: ['body'], msg: /has no body/, type: 'missing' }],
+    ['{nonsense', { 'content-type': 'application/json' }, { loc: ['body'], msg: /not JSON: .*position 1/, type: 'json_invalid' }],
+    [
+      'name=Bo',
+      form,
+      { loc: ['header', 'content-type'], msg: /sent as application\/x-www-form-urlencoded/, type: 'content_type' },
+    ],
+    [Buffer.from([0xff, 0x22]), {}, { msg: /UTF-8/ }],
+    ['['.repeat(5000) + ']'.repeat(5000), {}, { msg: /deeper than 64 levels/ }],
+  ];
+  for (const [content, headers, expected] of bodies) {
+    const bytes = typeof content === 'string' ? Buffer.from(content) : content;
+    const { status, json } = await rest.ask('POST', '/v1/convai/agents/create', { bytes, headers });
+    t.equal(status, 422);
+    t.match(detailOf(json), [expected]);
   }
+  const lenient = await rest.ask('POST', '/v1/convai/agents/create', { body: minimal, headers: form });
+  t.equal(lenient.status, 200, 'JSON is taken, whatever it is called');
   const agentId = await createAgent(rest);
   t.equal(
     (await rest.ask('PATCH', `/v1/convai/agents/${agentId}`, { body: { conversation_config: { tts: { speed: 9 } } } })).status,
@@ -209,6 +240,83 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
   };
   t.equal((await rest.ask('POST', '/v1/convai/agents/create', { body: nulls })).status, 200, 'null means not set');
   t.same(rest.bugs, []);
+});
+
+test('R6: the rules of webhooks and MCP servers are named where they are broken, all of them', async (t) => {
+  const rest = createTestRest();
+  const wrong = { url: 'https://api.example.org/{id}', method: 'FETCH', request_headers: { host: 'a' } };
+  const { status, json } = await rest.ask('POST', '/v1/convai/tools', {
+    body: { tool_config: { type: 'webhook', name: 'w', api_schema: wrong } },
+  });
+  t.equal(status, 422);
+  const at = (...path: (string | number)[]) => ['body', 'tool_config', 'api_schema', ...path];
+  t.match(detailOf(json), [
+    { loc: at('method'), type: 'invalid_value', input: 'FETCH', msg: /"GET"/ },
+    { loc: at('request_headers', 'host'), type: 'invalid_key' },
+  ]);
+  const server = await rest.ask('POST', '/v1/convai/mcp-servers', {
+    body: { config: { url: 'nowhere', response_timeout_secs: 900 } },
+  });
+  t.match(detailOf(server.json), [{ loc: ['body', 'config', 'response_timeout_secs'], type: 'too_big', input: 900 }]);
+  const parameters = { type: 'object', properties: { a: { type: 'strin' } } };
+  const tool = await rest.ask('POST', '/v1/convai/tools', { body: { tool_config: { type: 'client', name: 'c', parameters } } });
+  t.match(detailOf(tool.json), [
+    { loc: ['body', 'tool_config', 'parameters', 'properties', 'a', 'type'], type: 'parameters', input: 'strin' },
+  ]);
+});
+
+test('unknown keys and keys without effect are kept, and whoever writes them is told once', async (t) => {
+  const rest = createTestRest();
+  const warningsIn = (json: Record<string, unknown>) =>
+    (json['warnings'] ?? []) as { loc: (string | number)[]; msg: string; type: string }[];
+  const config = {
+    first_message: 'Hello',
+    agent: { promt: {}, prompt: { prompt: 'P', tools: [{ type: 'client', name: 'a', excution_mode: 'async' }] } },
+    asr: { quality: 'high' },
+    turn: { speculative_turn: false },
+  };
+  const created = await rest.ask('POST', '/v1/convai/agents/create', { body: { conversation_config: config } });
+  t.equal(created.status, 200);
+  const at = (...path: (string | number)[]) => ['body', 'conversation_config', ...path];
+  t.match(warningsIn(created.json), [
+    { loc: at('first_message'), type: 'unknown_key', msg: /belongs at conversation_config\.agent\.first_message/ },
+    { loc: at('agent', 'promt'), type: 'unknown_key', msg: /"prompt"/ },
+    { loc: at('agent', 'prompt', 'tools', 0, 'excution_mode'), msg: /"execution_mode"/ },
+    { loc: at('asr', 'quality'), type: 'without_effect', msg: /PARLEY_STT/ },
+  ]);
+  t.equal(warningsIn(created.json).length, 4, 'what is off asks for nothing');
+  const path = `/v1/convai/agents/${String(created.json['agent_id'])}`;
+  const { json } = await rest.ask('GET', path);
+  t.match(json, { conversation_config: { first_message: 'Hello', asr: { quality: 'high' } } });
+  t.notOk('warnings' in json);
+  const renamed = await rest.ask('PATCH', path, { body: { name: 'Bo' } });
+  t.notOk('warnings' in renamed.json, 'only what was written now');
+  const again = await rest.ask('PATCH', path, { body: renamed.json });
+  t.equal(again.status, 200, 'an answer may be sent back');
+  t.notOk(
+    warningsIn(again.json).some(({ loc }) => loc.length === 2),
+    'with what the server itself put into it',
+  );
+  const tool = await rest.ask('POST', '/v1/convai/tools', {
+    body: { tool_config: { type: 'client', name: 'a', parameter: { type: 'object' } } },
+  });
+  t.match(warningsIn(tool.json), [{ loc: ['body', 'tool_config', 'parameter'], msg: /"parameters"/ }]);
+  const server = await rest.ask('POST', '/v1/convai/mcp-servers', {
+    body: { config: { url: 'https://a.example/', headers: {} } },
+  });
+  t.match(warningsIn(server.json), [{ loc: ['body', 'config', 'headers'], type: 'unknown_key' }]);
+});
+
+test('every key without effect is named in docs/protocol.md', (t) => {
+  const text = readFileSync(new URL('../../docs/protocol.md', import.meta.url), 'utf8');
+  const { agent, tool, server } = keysWithoutEffect();
+  const named = (path: string) => text.includes(`\`${path.replace('conversation_config.', '')}\``);
+  const paths = [...agent, ...tool.map((path) => `tools.*.${path}`), ...server.map((path) => `mcp_servers.*.${path}`)];
+  t.same(
+    paths.filter((path) => !named(path)),
+    [],
+  );
+  t.end();
 });
 
 test("a model of the agent's own: its host is written out", async (t) => {
@@ -732,5 +840,19 @@ test('the OpenAPI document has every route, and no other', async (t) => {
     t.ok(Object.hasOwn((json['components'] as { schemas: object }).schemas, name!), `${name} is there`);
   }
   t.match(text, /"turn_timeout"/, 'agents are described down to their settings');
-  t.match(openApi([], '1'), { openapi: '3.1.0', info: { version: '1' }, paths: {} });
+  const bodyOf = (method: string, path: string) =>
+    valueAt(paths, [path, method, 'requestBody', 'content', 'application/json', 'schema', 'properties']);
+  const create = bodyOf('post', '/v1/convai/agents/create');
+  const agent = ['conversation_config', 'properties', 'agent', 'properties'];
+  t.match(valueAt(create, [...agent, 'first_message']), { type: 'string', default: '' });
+  t.match(valueAt(create, [...agent, 'prompt', 'properties', 'temperature']), { minimum: 0, maximum: 2, default: 0.5 });
+  t.match(valueAt(create, ['parley', 'properties', 'turn', 'properties', 'idleMs']), { type: 'number' });
+  const patch = bodyOf('patch', '/v1/convai/agents/{agent_id}');
+  t.match(valueAt(patch, [...agent, 'language']), { default: 'en' });
+  t.ok(valueAt(bodyOf('post', '/v1/convai/tools'), ['tool_config', 'oneOf']), 'tools by their type');
+  t.match(valueAt(bodyOf('post', '/v1/convai/mcp-servers'), ['config', 'properties', 'transport']), { default: 'SSE' });
+  t.same(json['servers'], [{ url: '/' }]);
+  const named = createTestRest({ publicUrl: 'https://calls.example.org/parley' });
+  t.match((await named.ask('GET', '/openapi.json')).json, { servers: [{ url: 'https://calls.example.org/parley' }] });
+  t.match(openApi([], '1', ''), { openapi: '3.1.0', info: { version: '1' }, paths: {} });
 });

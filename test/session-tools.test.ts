@@ -53,6 +53,7 @@ async function asked(options: Options, answers: readonly Answer[], question = 'H
   return lone;
 }
 
+const counted = { inputTokens: 10, outputTokens: 1 };
 const call = (name: string, argumentsJson = '{"city":"Rome"}') => ({ name, argumentsJson });
 const rolesOf = (messages: readonly ChatMessage[]): string[] => messages.map(({ role }) => role);
 const toolTexts = (messages: readonly ChatMessage[]): string[] =>
@@ -128,6 +129,21 @@ test('an unknown tool, broken arguments and a client that never answers are fail
   t.match(lone.event('agent_response'), { text: 'Sorry.' });
 });
 
+test('arguments that do not fit the schema of a client tool never reach the client: the model is told what is wrong', async (t) => {
+  const lone = await asked({ tools: [weather] }, [
+    { calls: [call('weather', '{"city":7}'), call('weather', '{"town":"Rome"}')] },
+    { text: 'Sorry.' },
+  ]);
+  t.equal(lone.event('client_tool_call'), undefined);
+  t.same(toolTexts(lone.llm.requests[1]!.messages), [
+    'arguments refused: /city must be string',
+    "arguments refused: they must have required property 'city'",
+  ]);
+  t.match(lone.apiMessages('item').at(-1)?.item.document, {
+    tool_results: [{ is_error: true, tool_has_been_called: false }, { is_error: true }],
+  });
+});
+
 test('results come back in the order of the calls, whichever is first', async (t) => {
   const second = { ...weather, name: 'time' };
   const lone = await asked({ tools: [weather, second] }, [{ calls: [call('weather'), call('time')] }, { text: 'Both.' }]);
@@ -200,7 +216,7 @@ test('after three rounds the model has to answer in words', async (t) => {
 });
 
 test('C41 the call ends when the farewell was heard, and the client learns of it only then', async (t) => {
-  const lone = await asked({}, [{ text: 'Goodbye.', calls: [call('end_call', '{"reason":"done"}')] }]);
+  const lone = await asked({}, [{ text: 'Goodbye.', calls: [call('end_call', '{"reason":"done"}')], usage: counted }]);
   t.notOk(lone.event('agent_tool_response'));
   lone.pass(400);
   t.match(lone.event('agent_tool_response'), { toolName: 'end_call', toolCallId: 'call_1' });
@@ -300,7 +316,7 @@ test('a reply made early runs its tools only when the turn is over, and never wh
 });
 
 test('C42 MCP: a tool that needs approval waits for it; refusal and silence are failed results', async (t) => {
-  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', needsApproval: true };
+  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', timeoutMs: 20_000, needsApproval: true };
   const ask = async (answer: (lone: LoneSession) => void): Promise<LoneSession> => {
     const lone = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }]);
     lone.start();
@@ -328,6 +344,29 @@ test('C42 MCP: a tool that needs approval waits for it; refusal and silence are 
   t.match(denied.event('agent_tool_response'), { isError: true, isCalled: false });
   const silent = await ask((lone) => lone.pass(300_000));
   t.match(toolTexts(silent.llm.requests[1]!.messages), [/in time/]);
+});
+
+test('an MCP tool is waited for as long as its server’s configuration says', async (t) => {
+  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', timeoutMs: 60_000, needsApproval: false };
+  const lone = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }, { text: 'Again.' }]);
+  lone.start();
+  lone.fromApi({ type: 'mcp_tools', tools: [tool], servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 1 }] });
+  lone.client({ type: 'user_message', text: 'Search' });
+  await lone.settle();
+  lone.pass(59_000);
+  t.same(lone.apiMessages('cancel_tool'), [], 'longer than half a minute');
+  const outcome = { isError: false, result: 'found', isTruncated: false, elapsedMs: 59_000 };
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome });
+  await lone.settle();
+  t.same(toolTexts(lone.llm.requests[1]!.messages), ['found']);
+  const late = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }]);
+  late.start();
+  late.fromApi({ type: 'mcp_tools', tools: [tool], servers: [] });
+  late.client({ type: 'user_message', text: 'Search' });
+  await late.settle();
+  late.pass(62_000);
+  await late.settle();
+  t.match(toolTexts(late.llm.requests[1]!.messages), [/in time/]);
 });
 
 test('C26 feedback is kept with the reply it is of, and can be taken back', async (t) => {
@@ -360,6 +399,27 @@ test('a slow model: something is said meanwhile, as often as the agent allows', 
   });
   await lone.settle();
   t.equal(said(), 'One moment. Found it.');
+});
+
+test('fillers in another order: each of them once', async (t) => {
+  const texts = ['One.', 'Two.', 'Three.', 'Four.'];
+  const config = {
+    timeout_seconds: 1,
+    message: texts[0],
+    additional_soft_timeout_messages: texts.slice(1),
+    max_soft_timeouts_per_generation: 4,
+    randomize_fillers: true,
+  };
+  const said = async (): Promise<string> => {
+    const options = { tools: [lookUp], turn: { soft_timeout_config: config }, isVoice: true };
+    const lone = await asked(options, [{ calls: [call('look_up', '{}')] }]);
+    lone.pass(5000);
+    return lone.spoken(1).trim();
+  };
+  const orders = new Set<string>();
+  for (let call = 0; call < 20; call++) orders.add(await said());
+  for (const order of orders) t.same(order.split(' ').sort(), [...texts].sort());
+  t.ok(orders.size > 1, `${orders.size} orders in 20 replies`);
 });
 
 test('the end of the time: the last words are said before the call ends', async (t) => {
@@ -472,7 +532,7 @@ test('a call that ends while a tool runs: that it was called is on record', asyn
 });
 
 test('a caller who hangs up in mid sentence: what was heard is on record', async (t) => {
-  const lone = new LoneSession(agentOf({ isVoice: true }), [{ text: 'The tour starts at nine in the morning.' }]);
+  const lone = new LoneSession(agentOf({ isVoice: true }), [{ text: 'The tour starts at nine in the morning.', usage: counted }]);
   lone.start();
   lone.client({ type: 'user_message', text: 'When?' });
   await lone.settle();
@@ -503,6 +563,65 @@ test('C27 files go with their own message, also when it interrupts, one after an
   await lone.settle();
   t.match(lone.llm.requests[2]?.messages.at(-1), { content: 'And this?', files: [{ name: 'dog.png' }] });
   t.match(lone.llm.requests[2]?.messages.at(-2), { content: /Files: cat\.png/ }, 'of older files the model gets the names');
+});
+
+test('what the model took is told behind its answer: in text mode the reply and even the call are over by then', async (t) => {
+  let count = (): void => undefined;
+  const after = new Promise<void>((resolve) => {
+    count = resolve;
+  });
+  const usage = { inputTokens: 20, outputTokens: 4, after };
+  const lone = await asked({}, [{ text: 'Rome is old.', usage }]);
+  t.equal(lone.event('agent_response_metadata'), undefined);
+  t.notOk(lone.apiMessages('item').at(-1)?.item.document['llm_usage']);
+  lone.close();
+  lone.pass(50);
+  t.same(lone.apiMessages('end'), [], 'the count is waited for');
+  count();
+  await lone.settle();
+  t.match(lone.event('agent_response_metadata'), { metadata: { model: 'scripted', input_tokens: 20, output_tokens: 4 } });
+  t.match(lone.event('context_usage'), { contextTokens: 20 });
+  t.match(lone.apiMessages('item').at(-1)?.item, {
+    index: 1,
+    document: { role: 'agent', message: 'Rome is old.', interrupted: false, producing_llm: 'scripted' },
+  });
+  t.match(lone.apiMessages('end'), [{ ending: { document: { usage: { llm_input_tokens: 20, llm_output_tokens: 4 } } } }]);
+  t.ok(lone.session.isGone);
+
+  const silent = await asked({}, [{ text: 'Rome is old.' }]);
+  silent.close();
+  silent.pass(110);
+  t.match(silent.apiMessages('end'), [{ ending: { document: { usage: { llm_input_tokens: 0 } } } }], 'a model that never says');
+});
+
+test('the tokens of a reply of two rounds are told once, whole, when the last round is counted', async (t) => {
+  const lone = await asked({ tools: [{ ...weather, expects_response: false }] }, [
+    { calls: [call('weather')], usage: counted },
+    { text: 'Done.', usage: { inputTokens: 30, outputTokens: 2 } },
+  ]);
+  const told = lone.events.filter(({ type }) => type === 'agent_response_metadata');
+  t.match(told, [{ metadata: { input_tokens: 40, output_tokens: 3 } }]);
+  t.equal(told.length, 1);
+});
+
+test('a call that ends while the model still writes begins no tool', async (t) => {
+  let answer = (): void => undefined;
+  const after = new Promise<void>((resolve) => {
+    answer = resolve;
+  });
+  const lone = new LoneSession(agentOf({ isVoice: true, tools: [order], agent: { first_message: '' } }), [
+    { text: 'One moment.', calls: [call('order', '{}')], after },
+  ]);
+  lone.start();
+  lone.client({ type: 'user_message', text: 'Order it' });
+  await lone.settle();
+  lone.isHeard(1);
+  lone.close();
+  answer();
+  await lone.settle();
+  t.same(lone.apiMessages('run_tool'), []);
+  lone.pass(200);
+  t.ok(lone.session.isGone);
 });
 
 test('what a client says while its agent is looked up is not lost', async (t) => {

@@ -64,7 +64,7 @@ async function openServer(t: Test, offers = offering()): Promise<LocalMcp> {
 
 function config(document: Record<string, unknown>, serverId = 'mcp_1'): McpServerConfig {
   const checked = checkMcpServer(serverId, { transport: 'STREAMABLE_HTTP', approval_policy: 'auto_approve_all', ...document });
-  if (!checked.ok) throw new Error(`${checked.path.join('.')}: ${checked.message}`);
+  if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
   return checked.value;
 }
 
@@ -106,6 +106,7 @@ test('tools are listed and called, over both HTTP transports', async (t) => {
         description: `Does ${name.replace('_', '/')}.`,
         parameters: { type: 'object', properties: { a: { type: 'string' } } },
         serverId: 'mcp_1',
+        timeoutMs: 20_000,
         needsApproval: true,
       })),
       servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 2 }],

@@ -3,7 +3,7 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { checkMcpServer, needsApproval, toolHash } from '../src/tools/mcp-config.js';
 import { capped, textOf, withoutSecrets } from '../src/tools/result-text.js';
-import { fillIn, fillText, modelSchema, parseParameters, schemaLimits, variablesOf } from '../src/tools/schema.js';
+import { fillIn, fillText, misfitOf, modelSchema, parseParameters, schemaLimits, variablesOf } from '../src/tools/schema.js';
 import { checkedArguments } from '../src/tools/webhook.js';
 import { checkWebhook } from '../src/tools/webhook-config.js';
 
@@ -52,6 +52,67 @@ test('what the model gives passes through, what it does not give cannot be chang
   );
   t.end();
 });
+
+test('arguments of client tools are judged as a validator of JSON Schema judges them', (t) => {
+  const names = fc.constantFrom('a', 'b', 'c');
+  const type = fc.constantFrom('string', 'number', 'integer', 'boolean', 'null');
+  const { schema } = fc.letrec<{ schema: Doc }>((tie) => ({
+    schema: fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      type.map((one) => ({ type: one })),
+      fc.uniqueArray(type, { minLength: 1 }).map((several) => ({ type: several })),
+      fc.array(fc.constantFrom<unknown>('x', 1, -0, true, null, { k: [1] }), { minLength: 1 }).map((choices) => ({
+        type: ['string', 'number', 'boolean', 'null', 'object'],
+        enum: choices,
+      })),
+      fc.constant({ type: 'string', constant_value: 'ours' }),
+      tie('schema').map((items) => ({ type: 'array', items })),
+      fc.tuple(fc.dictionary(names, tie('schema'), { maxKeys: 3 }), fc.boolean()).map(([properties, isRequired]) => ({
+        type: 'object',
+        properties,
+        ...(isRequired ? { required: Object.keys(properties) } : {}),
+      })),
+    ),
+  }));
+  const { value } = fc.letrec<{ value: unknown }>((tie) => ({
+    value: fc.oneof(
+      { depthSize: 'small', withCrossShrink: true },
+      fc.constantFrom('x', 1, 0, 1.5, true, null, { k: [1] }, {}, []),
+      fc.array(tie('value'), { maxLength: 2 }),
+      fc.dictionary(names, tie('value'), { maxKeys: 3 }),
+    ),
+  }));
+  const judged = { fit: 0, misfit: 0 };
+  fc.assert(
+    fc.property(schema, fc.array(value, { minLength: 8, maxLength: 8 }), (document, values) => {
+      const parsed = parseParameters({ type: 'object', properties: { v: document }, required: ['v'] });
+      const parameters = modelSchema(parsed);
+      return values.every((v) => {
+        const isFit = misfitOf(parsed, { v }) === undefined;
+        judged[isFit ? 'fit' : 'misfit'] += 1;
+        return isFit === isTaken(parameters, { v });
+      });
+    }),
+    { numRuns: 80 },
+  );
+  t.ok(judged.fit > 30 && judged.misfit > 30, 'both were seen');
+  const city = parseParameters({ type: 'object', properties: { city: { type: 'string' } }, required: ['city'] });
+  t.equal(misfitOf(city, { city: 7 }), '/city must be string');
+  t.equal(misfitOf(city, {}), "they must have required property 'city'");
+  t.equal(misfitOf(city, { city: 'Rome', more: 1 }), undefined);
+  t.equal(misfitOf({ ...city, required: ['toString'] }, { city: 'Rome' }), undefined, 'only what the schema names is required');
+  t.end();
+});
+
+/** What the validator says that webhooks use. */
+function isTaken(parameters: Doc, given: unknown): boolean {
+  try {
+    checkedArguments({ parameters }, JSON.stringify(given));
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A value for every place of a schema, those that are not the model's included. */
 function hostileValue(schema: Doc, noise: unknown): unknown {
@@ -172,7 +233,7 @@ test('a webhook in the shape of the public API', (t) => {
       },
     },
   });
-  if (!checked.ok) throw new Error(checked.message);
+  if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
   t.same(checked.value.parameters, {
     type: 'object',
     description: 'The change.',
@@ -241,14 +302,24 @@ test('a webhook that is wrong is refused at the place that is wrong', (t) => {
   for (const [api, path, message] of cases) {
     const checked = webhook(api);
     t.match(
-      { ok: checked.ok, path: checked.ok ? '' : checked.path.join('.'), message: checked.ok ? '' : checked.message },
+      {
+        ok: checked.ok,
+        path: checked.ok ? '' : checked.issues[0].path.join('.'),
+        message: checked.ok ? '' : checked.issues[0].message,
+      },
       { ok: false, path, message },
       path,
     );
   }
-  t.match(webhook({}, { name: 'no spaces' }), { ok: false, path: ['name'] });
-  t.match(webhook({}, { response_timeout_secs: 301 }), { ok: false, path: ['response_timeout_secs'] });
-  t.match(webhook({}, { response_timeout_secs: 300, unknown_field: 1 }), { ok: true, value: { timeoutMs: 120_000 } });
+  t.match(webhook({}, { name: 'no spaces' }), {
+    ok: false,
+    issues: [{ path: ['name'], value: 'no spaces', message: /letters, digits/ }],
+  });
+  t.match(webhook({}, { response_timeout_secs: 301 }), {
+    ok: false,
+    issues: [{ path: ['response_timeout_secs'], rule: 'too_big', value: 301 }],
+  });
+  t.match(webhook({}, { response_timeout_secs: 300, unknown_field: 1 }), { ok: true, value: { timeoutMs: 300_000 } });
   t.end();
 });
 
@@ -256,7 +327,7 @@ test('approval of MCP tools', (t) => {
   const tool = { name: 'search', description: 'Searches.', parameters: { type: 'object', properties: { b: {}, a: {} } } };
   const server = (document: Doc) => {
     const checked = checkMcpServer('mcp_1', { url: 'https://a.example/mcp', ...document });
-    if (!checked.ok) throw new Error(checked.message);
+    if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
     return checked.value;
   };
   const perTool = (approval: Doc) =>
@@ -290,7 +361,7 @@ test('approval of MCP tools', (t) => {
     [{ transport: 'CARRIER_PIGEON' }, 'transport'],
     [{ approval_policy: 'maybe' }, 'approval_policy'],
   ] as const)
-    t.match(checkMcpServer('m', { url: 'https://a.example/', ...document }), { ok: false, path: [path] }, path);
+    t.match(checkMcpServer('m', { url: 'https://a.example/', ...document }), { ok: false, issues: [{ path: [path] }] }, path);
   t.end();
 });
 

@@ -64,7 +64,7 @@ async function rig(
 
 function tool(api: Doc, timeoutMs?: number): WebhookTool {
   const checked = checkWebhook({ type: 'webhook', name: 'lookup', api_schema: api });
-  if (!checked.ok) throw new Error(`${checked.path.join('.')}: ${checked.message}`);
+  if (!checked.ok) throw new Error(JSON.stringify(checked.issues));
   return timeoutMs === undefined ? checked.value : { ...checked.value, timeoutMs };
 }
 

@@ -221,13 +221,25 @@ test('words decide: stop words and two real words cut, backchannels and echo do 
   t.end();
 });
 
-test('a yes to a question of the agent is an answer, not a backchannel', (t) => {
-  const table = speaking();
-  table.at(4500, { type: 'agent_text', speech: 2, text: ' Shall I book it?' });
-  table.at(5000, speechStart(4936, 1));
-  table.at(5400, speechEnd(5208, 272));
-  t.match(table.at(5450, said(2, 'yes', 5400)), [{ type: 'tentative' }, { type: 'cut', reason: 'words' }, { type: 'generate' }]);
-  t.match(table.until(5520), [{ type: 'commit', text: 'yes', isMerged: false }]);
+test('a yes to a question of the agent is an answer once the question can have been heard, before that a backchannel', (t) => {
+  const asking = () => {
+    const table = speaking();
+    table.at(4500, { type: 'agent_text', speech: 2, text: ' Shall I book it?' });
+    return table;
+  };
+  const late = asking();
+  late.at(7000, speechStart(6936, 1));
+  late.at(7400, speechEnd(7208, 272));
+  t.match(late.at(7450, said(2, 'yes', 7400)), [{ type: 'tentative' }, { type: 'cut', reason: 'words' }, { type: 'generate' }]);
+  t.match(late.until(7520), [{ type: 'commit', text: 'yes', isMerged: false }]);
+  const early = asking();
+  early.at(5000, speechStart(4936, 1));
+  early.at(5400, speechEnd(5208, 272));
+  t.match(early.at(5450, said(2, 'yes', 5400)), [
+    { type: 'tentative' },
+    { type: 'resume', reason: 'backchannel' },
+    { type: 'drop_turn' },
+  ]);
   t.end();
 });
 

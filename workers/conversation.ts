@@ -7,6 +7,7 @@ import { createLlm } from '../src/llm/create.js';
 import { LlmPool } from '../src/llm/pool.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { FromStt, FromTts, FromVad, MetricsAsk } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { RenewablePort } from '../src/shared/renewable-port.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
@@ -14,6 +15,7 @@ import { Recorder } from '../src/telemetry/recorder.js';
 import { type ApiRenewed, type ConversationStart, type ProviderState, startOf } from '../src/thread-start.js';
 
 const start = startOf<ConversationStart>('conversation');
+if (start.isPriorityTaken) takePriority('turn');
 const { block, board, agents, providers, limits, tickMs } = start;
 const { main, vad, stt, tts } = start.ports;
 const recorder = new Recorder('conversation', start.strip);

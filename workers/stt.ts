@@ -2,12 +2,14 @@
 import { SttHost } from '../src/hosts/stt-host.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { FromVad, InputGap, MetricsAsk, SlotOrder, ToStt } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { createStt } from '../src/stt/create.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 import { type ProviderState, type SttStart, startOf } from '../src/thread-start.js';
 
 const start = startOf<SttStart>('stt');
+if (start.isPriorityTaken) takePriority('turn');
 const { block, board, pullMs } = start;
 const { main, vad, conversation } = start.ports;
 const recorder = new Recorder('stt', start.strip);

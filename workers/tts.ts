@@ -3,6 +3,7 @@ import type { SpokenAudio } from '../src/api/links.js';
 import { TtsHost } from '../src/hosts/tts-host.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { CutSent, MetricsAsk, SlotOrder, ToTts } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { RenewablePort } from '../src/shared/renewable-port.js';
 import { hz } from '../src/shared/units.js';
 import { watchLoop } from '../src/telemetry/loop.js';
@@ -11,6 +12,7 @@ import { type ApiRenewed, type ProviderState, startOf, type TtsStart } from '../
 import { createTts, plainVoice } from '../src/tts/create.js';
 
 const start = startOf<TtsStart>('tts');
+if (start.isPriorityTaken) takePriority('media');
 const { block, board } = start;
 const { main, conversation } = start.ports;
 const recorder = new Recorder('tts', start.strip);

@@ -7,12 +7,14 @@ import { type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import { VadHost } from '../src/hosts/vad-host.js';
 import { nowMs } from '../src/shared/clock.js';
 import type { MetricsAsk, SlotOrder } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { Board } from '../src/shared/slots.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 import { startOf, type VadStart } from '../src/thread-start.js';
 import { SileroModel } from '../src/vad/model.js';
 
 const start = startOf<VadStart>('vad');
+if (start.isPriorityTaken) takePriority('media');
 const { block, board } = start;
 const { main, conversation, stt } = start.ports;
 const recorder = new Recorder('vad', start.strip);

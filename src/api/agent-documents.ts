@@ -2,8 +2,12 @@
  * Agents as documents: what a client wrote, what is answered, and what a session gets. A stored document keeps every field that was
  * written; a session gets only what our schema knows. Pure; API thread.
  */
-import { type AgentConfig, type AgentIssue, checkAgent } from '../store/agents.js';
+
+import { valueAt } from '../shared/value-at.js';
+import { type AgentConfig, type AgentIssue, checkAgent, grammarIssue } from '../store/agents.js';
 import type { AgentRecord, Json } from '../store/port.js';
+import { hearingIssues } from '../stt/embedded/dictionary.js';
+import { parseGrammar } from '../stt/embedded/grammar.js';
 import { parseParameters, SchemaProblem } from '../tools/schema.js';
 import { checkWebhook } from '../tools/webhook-config.js';
 import { isObject, merge } from './merge.js';
@@ -20,9 +24,23 @@ export type CheckedDocument =
   | { readonly ok: true; readonly agent: AgentConfig }
   | { readonly ok: false; readonly issues: readonly AgentIssue[] };
 
-/** Whether a session could be made of it: the agent's schema, then what its tools send. */
+/** Whether a session could be made of it: the agent's schema and grammar, then what its tools send. */
 export function checkDocument(agentId: string, name: string, config: Json): CheckedDocument {
-  const checked = checkAgent({ ...config, agent_id: agentId, name });
+  return checkTools({ ...config, agent_id: agentId, name });
+}
+
+/** What is asked of an agent when it is written, on top: that the embedded recogniser can listen with its grammar. */
+export function checkWritten(document: unknown): CheckedDocument {
+  const checked = checkTools(document);
+  if (!checked.ok) return checked;
+  const { parley, conversation_config: config } = checked.agent;
+  if (parley.grammar === undefined || config.conversation.text_only) return checked;
+  const issues = hearingIssues(parseGrammar(parley.grammar)).map(grammarIssue);
+  return issues.length === 0 ? checked : { ok: false, issues };
+}
+
+function checkTools(document: unknown): CheckedDocument {
+  const checked = checkAgent(document);
   if (!checked.ok) return checked;
   const { tools } = checked.agent.conversation_config.agent.prompt;
   const issues = tools.flatMap((tool, index) => toolIssues(tool, ['conversation_config', 'agent', 'prompt', 'tools', index]));
@@ -41,9 +59,7 @@ export function checkDocument(agentId: string, name: string, config: Json): Chec
 export function toolIssues(tool: Readonly<Record<string, unknown>>, where: readonly (string | number)[]): AgentIssue[] {
   if (tool['type'] === 'webhook') {
     const webhook = checkWebhook(tool);
-    return webhook.ok
-      ? []
-      : [{ path: [...where, ...webhook.path], message: webhook.message, rule: 'webhook', value: tool['name'] }];
+    return webhook.ok ? [] : webhook.issues.map((issue) => ({ ...issue, path: [...where, ...issue.path] }));
   }
   if (tool['type'] !== 'client' || tool['parameters'] === undefined) return [];
   try {
@@ -51,8 +67,8 @@ export function toolIssues(tool: Readonly<Record<string, unknown>>, where: reado
     return [];
   } catch (error) {
     if (!(error instanceof SchemaProblem)) throw error;
-    const path = [...where, 'parameters', ...error.path];
-    return [{ path, message: error.message, rule: 'parameters', value: tool['name'] }];
+    const inside = ['parameters', ...error.path];
+    return [{ path: [...where, ...inside], message: error.message, rule: 'parameters', value: valueAt(tool, inside) }];
   }
 }
 

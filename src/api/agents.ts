@@ -4,10 +4,11 @@ import { randomId } from '../shared/random-id.js';
 import { agentSchema } from '../store/agent-schema.js';
 import type { AgentIssue } from '../store/agents.js';
 import type { AgentRecord, Json } from '../store/port.js';
-import { agentBody, agentSummary, checkDocument, configOf, versionOf } from './agent-documents.js';
+import { agentBody, agentSummary, checkDocument, checkWritten, configOf, versionOf } from './agent-documents.js';
+import { agentKeyWarnings, shownWarning } from './agent-keys.js';
 import type { ApiContext } from './context.js';
 import { refuse, unprocessable, wrongsOf } from './errors.js';
-import { type ApiAnswer, ok } from './http.js';
+import { ok } from './http.js';
 import { isObject, merge } from './merge.js';
 import { flagQuery, listQuery, pageQuery } from './paging.js';
 import { json, type Route, route } from './router.js';
@@ -29,7 +30,14 @@ const parts = {
   parley: anyObject.optional(),
 };
 const createBody = z.object({ ...parts, conversation_config: anyObject });
+/** For the document: what a body may hold, with every default. */
+const described = { ...parts, platform_settings: platformSettings, parley };
+const describedCreate = z.object({ ...described, conversation_config: conversationConfig.unwrap() });
+const describedPatch = z.object({ ...described, conversation_config: conversationConfig, archived: z.boolean().optional() });
 const patchBody = z.object({ ...parts, conversation_config: anyObject.optional(), archived: z.boolean().optional() });
+
+/** Keys of the body that are unknown, perhaps mistyped, or without effect here. */
+export const warnings = z.array(z.object({ loc: z.array(z.union([z.string(), z.int()])), msg: z.string(), type: z.string() }));
 
 /** For the document: what the parts are made of. */
 export const agentAnswer = z.object({
@@ -41,8 +49,9 @@ export const agentAnswer = z.object({
   parley,
   metadata: z.object({ created_at_unix_secs: z.int(), updated_at_unix_secs: z.int() }),
   version_id: z.string(),
+  warnings: warnings.optional(),
 });
-const idAnswer = z.object({ agent_id: z.string() });
+const idAnswer = z.object({ agent_id: z.string(), warnings: warnings.optional() });
 
 export function agentRoutes(context: ApiContext): Route[] {
   const { store, directory, nowMs } = context;
@@ -69,7 +78,7 @@ export function agentRoutes(context: ApiContext): Route[] {
   };
 
   const demandValid = async (agentId: string, agentName: string, config: Json): Promise<void> => {
-    const checked = checkDocument(agentId, agentName, config);
+    const checked = checkWritten({ ...config, agent_id: agentId, name: agentName });
     if (!checked.ok) throw unprocessable(wrongsOf(['body'], checked.issues));
     const { prompt } = checked.agent.conversation_config.agent;
     const issues: AgentIssue[] = [];
@@ -86,7 +95,7 @@ export function agentRoutes(context: ApiContext): Route[] {
     if (issues.length > 0) throw unprocessable(wrongsOf(['body'], issues));
   };
 
-  const create = async (agentName: string, agentTags: readonly string[], config: Json): Promise<ApiAnswer> => {
+  const create = async (agentName: string, agentTags: readonly string[], config: Json): Promise<{ agent_id: string }> => {
     const agentId = `agent_${randomId()}`;
     await demandValid(agentId, agentName, config);
     const atMs = nowMs();
@@ -100,7 +109,7 @@ export function agentRoutes(context: ApiContext): Route[] {
       updatedAtMs: atMs,
     });
     await directory.changed(agentId);
-    return ok({ agent_id: agentId });
+    return { agent_id: agentId };
   };
 
   /** One attempt; undefined when somebody else wrote meanwhile. */
@@ -130,8 +139,10 @@ export function agentRoutes(context: ApiContext): Route[] {
       id: 'createAgent',
       summary: 'Create an agent',
       body: createBody,
+      described: describedCreate,
       answer: json(idAnswer),
-      run: async ({ body: { name: agentName = '', tags: agentTags = [] }, raw }) => create(agentName, agentTags, configOf(raw)),
+      run: async ({ body: { name: agentName = '', tags: agentTags = [] }, raw }) =>
+        ok({ ...(await create(agentName, agentTags, configOf(raw))), ...warningsOf(raw) }),
     }),
 
     route('GET', '/v1/convai/agents', {
@@ -177,6 +188,7 @@ export function agentRoutes(context: ApiContext): Route[] {
       summary: 'Change an agent: objects are merged, arrays and single values replaced; makes a new version',
       query: z.object({ branch_id: z.string().max(128).optional() }),
       body: patchBody,
+      described: describedPatch,
       answer: json(agentAnswer),
       run: async ({ params, body: change, raw }) => {
         const agentId = params['agent_id']!;
@@ -184,7 +196,7 @@ export function agentRoutes(context: ApiContext): Route[] {
           const written = await write(await found(agentId), change, raw);
           if (written === undefined) continue;
           await directory.changed(agentId);
-          return ok(body(written));
+          return ok({ ...body(written), ...warningsOf(raw) });
         }
         throw refuse(409, 'conflict', 'Others are changing this agent. Try again.');
       },
@@ -214,7 +226,7 @@ export function agentRoutes(context: ApiContext): Route[] {
       answer: json(idAnswer),
       run: async ({ params, body: { name: newName } }) => {
         const original = await found(params['agent_id']!);
-        return create(newName ?? original.name, original.tags, original.config);
+        return ok(await create(newName ?? original.name, original.tags, original.config));
       },
     }),
 
@@ -228,6 +240,12 @@ export function agentRoutes(context: ApiContext): Route[] {
       },
     }),
   ];
+}
+
+/** Told once, to whoever wrote the keys. */
+function warningsOf(raw: unknown): { readonly warnings?: unknown } {
+  const found = agentKeyWarnings(raw).map(shownWarning);
+  return found.length === 0 ? {} : { warnings: found };
 }
 
 function isArchived(config: Json): boolean {

@@ -30,6 +30,8 @@ export type DeskParts = {
   readonly recordings: Recordings | undefined;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
+  /** When, at the latest, somebody else is to tell of a conversation that is over now; undefined: nobody has to be told. */
+  readonly tellAtMs?: () => number | undefined;
   /** A conversation is over and everything of it is written. */
   readonly onOver: (conversationId: string, agentId: string) => Promise<void>;
   readonly log: (event: string, fields: Record<string, string | number>) => void;
@@ -96,10 +98,11 @@ export class ConversationDesk {
   #end(conversationId: string, ending: ConversationEnding): void {
     const { conversations, recordings, tools, store, onOver } = this.#parts;
     const agentId = conversations.live(conversationId)?.agentId ?? '';
+    const tellAtMs = this.#parts.tellAtMs?.();
     tools.release(conversationId);
     const last = async (): Promise<void> => {
       const recorded = recordings?.end(conversationId);
-      const isOurs = await conversations.end(conversationId, ending);
+      const isOurs = await conversations.end(conversationId, tellAtMs === undefined ? ending : { ...ending, tellAtMs });
       const facts = await recorded;
       if (!isOurs) return;
       if (facts !== undefined) {
@@ -142,7 +145,7 @@ export class ConversationDesk {
     const webhook = config === undefined ? undefined : checkWebhook(config);
     const outcome: ToolOutcome =
       webhook?.ok === false
-        ? { isError: true, result: `the tool is not set up: ${webhook.message}`, isTruncated: false, elapsedMs: 0 }
+        ? { isError: true, result: `the tool is not set up: ${webhook.issues[0].message}`, isTruncated: false, elapsedMs: 0 }
         : await tools.run({ conversationId, run, webhook: webhook?.value, variables });
     toolUsage.add(run.name, outcome.elapsedMs);
     answer({ conversationId, type: 'tool_outcome', toolCallId: run.toolCallId, outcome });
@@ -156,7 +159,12 @@ export class ConversationDesk {
     for (const serverId of prompt.mcp_server_ids) {
       const checked = checkMcpServer(serverId, (await store.resource('mcp_server', serverId))?.document['config']);
       if (checked.ok) servers.push(checked.value);
-      else this.#parts.log('mcp.problem', { conversation_id: conversationId, server_id: serverId, message: checked.message });
+      else
+        this.#parts.log('mcp.problem', {
+          conversation_id: conversationId,
+          server_id: serverId,
+          message: checked.issues[0].message,
+        });
     }
     // It may be over by now; nobody would give the servers back.
     if (!conversations.isLive(conversationId)) return;

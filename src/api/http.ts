@@ -63,13 +63,25 @@ export const preflight: ApiAnswer = {
 /** How deep JSON of a client may be. */
 const depthMax = 64;
 
-/** The value, or undefined when the bytes are not JSON in UTF-8 of a sensible depth. */
-export function readJson(body: Uint8Array): { readonly value: unknown } | undefined {
+export type ReadJson = { readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly message: string };
+
+/** The value, or what is wrong with the bytes: they are to be JSON in UTF-8 of a sensible depth. */
+export function readJson(body: Uint8Array): ReadJson {
+  let text: string;
   try {
-    const value: unknown = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(body));
-    return isDeeper(value, depthMax) ? undefined : { value };
+    text = new TextDecoder('utf-8', { fatal: true }).decode(body);
   } catch {
-    return undefined;
+    return { ok: false, message: 'The body is not UTF-8.' };
+  }
+  try {
+    const value: unknown = JSON.parse(text);
+    if (!isDeeper(value, depthMax)) return { ok: true, value };
+    return { ok: false, message: `The body is nested deeper than ${depthMax} levels.` };
+  } catch (error) {
+    return {
+      ok: false,
+      message: `The body is not JSON: ${error instanceof Error ? error.message.slice(0, 200) : 'unreadable'}.`,
+    };
   }
 }
 

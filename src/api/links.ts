@@ -42,6 +42,8 @@ export type McpToolSpec = {
   readonly description: string;
   readonly parameters: Readonly<Record<string, unknown>>;
   readonly serverId: string;
+  /** The API thread ends a call after this. */
+  readonly timeoutMs: number;
   readonly needsApproval: boolean;
 };
 export type McpServerState = { readonly serverId: string; readonly isConnected: boolean; readonly toolCount: number };

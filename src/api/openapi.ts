@@ -13,7 +13,7 @@ const errorNames = {
 } as const;
 
 /** `routes`: all others. */
-export function openApiRoutes(routes: readonly Route[], version: string): Route[] {
+export function openApiRoutes(routes: readonly Route[], version: string, publicUrl: string): Route[] {
   // Made when it is first asked for.
   let document: Json | undefined;
   const own: Route = route('GET', '/openapi.json', {
@@ -22,14 +22,15 @@ export function openApiRoutes(routes: readonly Route[], version: string): Route[
     isPublic: true,
     answer: json(z.looseObject({ openapi: z.string() })),
     run: async () => {
-      document ??= openApi([...routes, own], version);
+      document ??= openApi([...routes, own], version, publicUrl);
       return ok(document);
     },
   });
   return [own];
 }
 
-export function openApi(routes: readonly Route[], version: string): Json {
+/** `publicUrl`: where clients reach this server; empty: where they found the document. */
+export function openApi(routes: readonly Route[], version: string, publicUrl: string): Json {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const one of routes) {
     paths[one.path] ??= {};
@@ -42,6 +43,7 @@ export function openApi(routes: readonly Route[], version: string): Json {
       version,
       description: 'The REST side of a voice-agent engine that speaks the ElevenLabs Agents protocol.',
     },
+    servers: [{ url: publicUrl === '' ? '/' : publicUrl }],
     paths,
     components: {
       securitySchemes: {
@@ -107,7 +109,7 @@ function operation(one: Route): Json {
 
 function requestBody(body: Exclude<Route['body'], { kind: 'none' }>): Json {
   if (body.kind === 'json') {
-    return { required: !body.isOptional, content: { 'application/json': { schema: schemaOf(body.schema, 'input') } } };
+    return { required: !body.isOptional, content: { 'application/json': { schema: schemaOf(body.described, 'input') } } };
   }
   const schema = {
     type: 'object',

@@ -25,5 +25,5 @@ export function createRest(context: ApiContext, onBug: (ask: HttpAsk, error: unk
     ...seriesRoutes(context),
   ];
   const { setup, isLoopback, version } = context;
-  return new Router([...routes, ...openApiRoutes(routes, version)], { apiKey: setup.apiKey, isLoopback }, onBug);
+  return new Router([...routes, ...openApiRoutes(routes, version, setup.publicUrl)], { apiKey: setup.apiKey, isLoopback }, onBug);
 }

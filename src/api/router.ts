@@ -33,7 +33,7 @@ export type Route = {
 
 export type BodyKind =
   | { readonly kind: 'none' }
-  | { readonly kind: 'json'; readonly schema: z.ZodType; readonly isOptional: boolean }
+  | { readonly kind: 'json'; readonly schema: z.ZodType; readonly described: z.ZodType; readonly isOptional: boolean }
   /** One file, in the field of this name; the handler reads it. */
   | { readonly kind: 'file'; readonly field: string };
 
@@ -43,6 +43,8 @@ type Spec<Query extends z.ZodObject, Body extends z.ZodType> = {
   readonly isPublic?: boolean;
   readonly query?: Query;
   readonly body?: Body;
+  /** For the document, where the handler checks more of the body than `body` says. */
+  readonly described?: z.ZodType;
   /** A body may be missing; the handler gets what the schema makes of `{}`. */
   readonly isBodyOptional?: boolean;
   readonly file?: string;
@@ -58,7 +60,7 @@ export function route<Query extends z.ZodObject = typeof nothing, Body extends z
   path: string,
   spec: Spec<Query, Body>,
 ): Route {
-  const { id, summary, isPublic = false, query, body, isBodyOptional = false, file, answer } = spec;
+  const { id, summary, isPublic = false, query, body, described, isBodyOptional = false, file, answer } = spec;
   return {
     method,
     path,
@@ -70,7 +72,7 @@ export function route<Query extends z.ZodObject = typeof nothing, Body extends z
       file !== undefined
         ? { kind: 'file', field: file }
         : body !== undefined
-          ? { kind: 'json', schema: body, isOptional: isBodyOptional }
+          ? { kind: 'json', schema: body, described: described ?? body, isOptional: isBodyOptional }
           : { kind: 'none' },
     answer,
     // What comes out of the schemas is what the handler was declared for.
@@ -204,10 +206,19 @@ function queryValues(query: string): Record<string, unknown> {
 }
 
 function rawBodyOf(ask: HttpAsk, isOptional: boolean): unknown {
-  if (ask.body.byteLength === 0 && isOptional) return {};
+  if (ask.body.byteLength === 0) {
+    if (isOptional) return {};
+    throw unprocessable([{ loc: ['body'], msg: 'The request has no body; a JSON object is expected.', type: 'missing' }]);
+  }
   const read = readJson(ask.body);
-  if (read !== undefined) return read.value;
-  throw unprocessable([{ loc: ['body'], msg: 'The body is not JSON, or nested too deeply.', type: 'json_invalid' }]);
+  if (read.ok) return read.value;
+  const type = ask.headers['content-type'] ?? '';
+  // What is JSON is taken whatever it is called: curl calls everything a form.
+  if (type !== '' && !/^application\/([\w.-]+\+)?json\b/i.test(type)) {
+    const msg = `The body is sent as ${type.slice(0, 100)} and is no JSON. Send JSON, with content-type: application/json.`;
+    throw unprocessable([{ loc: ['header', 'content-type'], msg, type: 'content_type' }]);
+  }
+  throw unprocessable([{ loc: ['body'], msg: read.message, type: 'json_invalid' }]);
 }
 
 function checked(where: 'body' | 'query', schema: z.ZodType, value: unknown): unknown {

@@ -4,8 +4,10 @@ import { randomId } from '../shared/random-id.js';
 import { type AgentIssue, issuesOf, withoutNulls } from '../store/agents.js';
 import type { Json, Resource, ResourceKind } from '../store/port.js';
 import { toolSchema } from '../store/tool-config.js';
-import { checkMcpServer } from '../tools/mcp-config.js';
+import { checkMcpServer, serverSchema } from '../tools/mcp-config.js';
 import { accessInfo, toolIssues, unixSecs } from './agent-documents.js';
+import { type KeyWarning, serverKeyWarnings, shownWarning, toolKeyWarnings } from './agent-keys.js';
+import { warnings } from './agents.js';
 import type { ApiContext } from './context.js';
 import { refuse, unprocessable, wrongsOf } from './errors.js';
 import { ok } from './http.js';
@@ -18,6 +20,12 @@ const forceQuery = z.object({ force: flagQuery.default(false) });
 const secretCharsMax = 16_384;
 
 const nouns: Readonly<Record<ResourceKind, string>> = { tool: 'Tool', mcp_server: 'MCP server', secret: 'Secret' };
+
+/** Told once, to whoever wrote the keys. `where`: what the keys are in. */
+function warned(where: readonly string[], found: readonly KeyWarning[]): { readonly warnings?: unknown } {
+  if (found.length === 0) return {};
+  return { warnings: found.map((warning) => shownWarning({ ...warning, path: [...where, ...warning.path] })) };
+}
 
 type Shelf = ReturnType<typeof shelfOf>;
 
@@ -75,7 +83,10 @@ export function toolAndServerRoutes(context: ApiContext): Route[] {
 
 function toolRoutes({ toolUsage }: ApiContext, shelf: Shelf): Route[] {
   const body = z.object({ tool_config: anyObject });
-  const answer = json(z.looseObject({ id: z.string(), tool_config: anyObject }));
+  const described = z.object({ tool_config: toolSchema });
+  const answer = json(z.looseObject({ id: z.string(), tool_config: anyObject, warnings: warnings.optional() }));
+  const warningsIn = (raw: unknown): { readonly warnings?: unknown } =>
+    warned(['tool_config'], toolKeyWarnings((raw as Json)['tool_config']));
 
   const shown = ({ id, document }: Resource): Json => {
     const config = isObject(document['tool_config']) ? document['tool_config'] : {};
@@ -101,8 +112,9 @@ function toolRoutes({ toolUsage }: ApiContext, shelf: Shelf): Route[] {
       id: 'createTool',
       summary: 'Create a tool that agents may name in prompt.tool_ids',
       body,
+      described,
       answer,
-      run: async ({ raw }) => ok(shown(await shelf.create(demandValid(raw)))),
+      run: async ({ raw }) => ok({ ...shown(await shelf.create(demandValid(raw))), ...warningsIn(raw) }),
     }),
     route('GET', '/v1/convai/tools', {
       id: 'listTools',
@@ -133,8 +145,10 @@ function toolRoutes({ toolUsage }: ApiContext, shelf: Shelf): Route[] {
       id: 'updateTool',
       summary: 'Replace the configuration of a tool',
       body,
+      described,
       answer,
-      run: async ({ params, raw }) => ok(shown(await shelf.change(params['tool_id']!, demandValid(raw)))),
+      run: async ({ params, raw }) =>
+        ok({ ...shown(await shelf.change(params['tool_id']!, demandValid(raw))), ...warningsIn(raw) }),
     }),
     route('DELETE', '/v1/convai/tools/{tool_id}', {
       id: 'deleteTool',
@@ -150,7 +164,7 @@ function toolRoutes({ toolUsage }: ApiContext, shelf: Shelf): Route[] {
 }
 
 function serverRoutes(_context: ApiContext, shelf: Shelf): Route[] {
-  const answer = json(z.looseObject({ id: z.string(), config: anyObject }));
+  const answer = json(z.looseObject({ id: z.string(), config: anyObject, warnings: warnings.optional() }));
 
   const shown = ({ id, document, createdAtMs }: Resource): Json => ({
     id,
@@ -161,9 +175,7 @@ function serverRoutes(_context: ApiContext, shelf: Shelf): Route[] {
   });
   const demandValid = (config: unknown, where: readonly string[]): Json => {
     const checked = checkMcpServer('', withoutNulls(config));
-    if (!checked.ok) {
-      throw unprocessable([{ loc: [...where, ...checked.path], msg: checked.message, type: 'mcp_server' }]);
-    }
+    if (!checked.ok) throw unprocessable(wrongsOf(where, checked.issues));
     return { config: merge({}, config) };
   };
 
@@ -172,8 +184,13 @@ function serverRoutes(_context: ApiContext, shelf: Shelf): Route[] {
       id: 'createMcpServer',
       summary: 'Register an MCP server that agents may name in prompt.mcp_server_ids',
       body: z.object({ config: anyObject }),
+      described: z.object({ config: serverSchema }),
       answer,
-      run: async ({ raw }) => ok(shown(await shelf.create(demandValid((raw as Json)['config'], ['body', 'config'])))),
+      run: async ({ raw }) => {
+        const { config } = raw as Json;
+        const made = shown(await shelf.create(demandValid(config, ['body', 'config'])));
+        return ok({ ...made, ...warned(['config'], serverKeyWarnings(config)) });
+      },
     }),
     route('GET', '/v1/convai/mcp-servers', {
       id: 'listMcpServers',
@@ -195,7 +212,8 @@ function serverRoutes(_context: ApiContext, shelf: Shelf): Route[] {
       run: async ({ params, raw }) => {
         const id = params['mcp_server_id']!;
         const { document } = await shelf.found(id);
-        return ok(shown(await shelf.change(id, demandValid(merge(document['config'], raw), ['body']))));
+        const changed = shown(await shelf.change(id, demandValid(merge(document['config'], raw), ['body'])));
+        return ok({ ...changed, ...warned([], serverKeyWarnings(raw)) });
       },
     }),
     route('DELETE', '/v1/convai/mcp-servers/{mcp_server_id}', {

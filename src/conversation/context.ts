@@ -64,6 +64,8 @@ export type SessionContext = {
   readonly isHeldBack: (speech: number) => boolean;
   /** Whether the CUT of that speech may still be taken back. */
   readonly isUndoable: (speech: number) => boolean;
+  /** The model's own count of a request has come. */
+  readonly onCounted: () => void;
   /** A reply after which something is to happen was heard to its end. Returns what is to be said first by whoever takes over. */
   readonly onHeard: (after: After) => string | undefined;
 };

@@ -44,7 +44,15 @@ export type Profile = {
   /** Languages the agent speaks besides its own, and what changes with each. */
   readonly languages: ReadonlyMap<string, { readonly voiceId: string }>;
   /** Said while the answer is slow; undefined: nothing is. */
-  readonly softTimeout: { readonly afterMs: number; readonly phrases: readonly string[]; readonly max: number } | undefined;
+  readonly softTimeout:
+    | {
+        readonly afterMs: number;
+        readonly phrases: readonly string[];
+        readonly max: number;
+        /** In another order with each reply. */
+        readonly isShuffled: boolean;
+      }
+    | undefined;
   /** Said when the call's time is over; empty: nothing is. */
   readonly maxDurationMessage: string;
   readonly isRecorded: boolean;
@@ -71,7 +79,8 @@ export function resolveProfile(
   }
   const variables = new Map<string, string>();
   const { dynamic_variable_placeholders: placeholders } = config.agent.dynamic_variables;
-  for (const source of [placeholders, initiation.dynamicVariables]) {
+  const ofTools = config.agent.prompt.tools.map((tool) => tool.dynamic_variables.dynamic_variable_placeholders);
+  for (const source of [...ofTools, placeholders, initiation.dynamicVariables]) {
     for (const [name, value] of Object.entries(source)) if (!name.startsWith('system__')) variables.set(name, String(value));
   }
   for (const [name, value] of Object.entries(system)) variables.set(name, String(value));
@@ -180,6 +189,7 @@ function softTimeoutOf(config: SoftTimeoutConfig, message: string | undefined): 
     afterMs: config.timeout_seconds * 1000,
     phrases: [first, ...config.additional_soft_timeout_messages],
     max: config.max_soft_timeouts_per_generation,
+    isShuffled: config.randomize_fillers,
   };
 }
 

@@ -11,12 +11,17 @@ import { type After, Reply } from './reply.js';
 import type { ToolDesk } from './tool-desk.js';
 import { toolBounds } from './tools.js';
 
+/** Adapters read on this long behind the end of an answer, where the provider's count is. */
+const countWaitMs = 1000;
+
 const brokenOff = ' Sorry, I lost my thread there.';
 
 export class Replies {
   readonly #context: SessionContext;
   readonly #tools: ToolDesk;
   readonly #replies = new Map<number, Reply>();
+  /** Replies whose model has answered and not yet said what it took, and until when it may. */
+  readonly #uncounted = new Map<Reply, number>();
 
   constructor(context: SessionContext, tools: ToolDesk) {
     this.#context = context;
@@ -25,6 +30,17 @@ export class Replies {
 
   get(speech: number): Reply | undefined {
     return this.#replies.get(speech);
+  }
+
+  /** What the model took for some reply may still be told. */
+  isCountDue(atMs: number): boolean {
+    for (const dueAtMs of this.#uncounted.values()) if (atMs < dueAtMs) return true;
+    return false;
+  }
+
+  /** The call is over, though what was heard of it may not be known yet: no more is made, and no tool is begun. */
+  stop(): void {
+    for (const reply of this.#replies.values()) reply.stop();
   }
 
   /** The call is over: what was heard and done of the replies under way is kept. */
@@ -104,7 +120,7 @@ export class Replies {
   }
 
   #ask(reply: Reply, isSpeculative: boolean): void {
-    const { recorder, now, records, outlet, llm } = this.#context;
+    const { recorder, now, records, llm } = this.#context;
     const profile = this.#context.profile();
     const mustAnswer = reply.rounds.length >= toolBounds.roundsMax;
     const request = {
@@ -120,18 +136,18 @@ export class Replies {
     recorder.count('parley_llm_requests_total', `speculative="${isSpeculative}"`);
     records.cost.llmRequests += 1;
     reply.isAsking = true;
+    reply.requestCount += 1;
+    const number = reply.requestCount;
+    const provider = llm();
+    const model = profile.model === '' ? provider.name : profile.model;
     const events = {
       onText: (delta: string) => this.#text(reply, delta),
       onEnd: () => this.#roundEnded(reply),
       onError: (error: EngineError) => this.#failed(reply, error),
-      onUsage: (usage: LlmUsage) => {
-        records.counted(usage);
-        const model = this.#modelName();
-        if (reply.isLive) outlet.send({ type: 'context_usage', model, contextTokens: usage.inputTokens, eventId: reply.eventId });
-      },
+      onUsage: (usage: LlmUsage) => this.#counted(reply, number, model, usage),
     };
     // What these callbacks do is ours: what they throw is a bug, and ends this call alone.
-    reply.run(llm(), request, now, events).catch((error: unknown) => this.#context.fail(error));
+    reply.run(provider, request, now, events).catch((error: unknown) => this.#context.fail(error));
   }
 
   // Progress --------------------------------------------------------------------------------------------------------------------------
@@ -166,8 +182,32 @@ export class Replies {
     this.#context.outlet.send({ type: 'agent_chat_response_part', part: 'start', text: '', eventId: reply.eventId });
   }
 
+  /** What a request took: told when its answer is over, and in text mode that is when the reply is on record already. */
+  #counted(reply: Reply, number: number, model: string, usage: LlmUsage): void {
+    const { records, outlet, onCounted } = this.#context;
+    records.counted(usage);
+    reply.countedRequest = number;
+    if (reply.isCounted) this.#uncounted.delete(reply);
+    if (reply.isLive) {
+      outlet.send({ type: 'context_usage', model, contextTokens: usage.inputTokens, eventId: reply.eventId });
+      if (reply.isFinished) this.#tellUsage(reply, model);
+      if (reply.isKept) records.agent(reply, reply.heard);
+    }
+    onCounted();
+  }
+
+  #tellUsage(reply: Reply, model: string): void {
+    if (!reply.isCounted || reply.usage === undefined) return;
+    const { inputTokens, outputTokens } = reply.usage;
+    const metadata = { model, input_tokens: inputTokens, output_tokens: outputTokens };
+    this.#context.outlet.send({ type: 'agent_response_metadata', metadata, eventId: reply.eventId });
+  }
+
   #roundEnded(reply: Reply): void {
     reply.isAsking = false;
+    const atMs = this.#context.now();
+    for (const [other, dueAtMs] of this.#uncounted) if (dueAtMs <= atMs) this.#uncounted.delete(other);
+    if (!reply.isCounted) this.#uncounted.set(reply, atMs + countWaitMs);
     if (reply.calls.length === 0) {
       this.#done(reply);
       return;
@@ -211,13 +251,10 @@ export class Replies {
   }
 
   #finish(reply: Reply): void {
-    const { feed, outlet } = this.#context;
+    const { feed } = this.#context;
     this.announce(reply);
-    if (reply.usage !== undefined) {
-      const { inputTokens, outputTokens } = reply.usage;
-      const metadata = { model: this.#modelName(), input_tokens: inputTokens, output_tokens: outputTokens };
-      outlet.send({ type: 'agent_response_metadata', metadata, eventId: reply.eventId });
-    }
+    reply.isFinished = true;
+    this.#tellUsage(reply, this.#modelName());
     const { speech, isSkip, after } = reply;
     const isEmpty = reply.text.trim() === '';
     const firstMessage = isEmpty ? this.#after(after) : undefined;
@@ -267,7 +304,8 @@ export class Replies {
     const { softTimeout } = this.#context.profile();
     if (softTimeout === undefined || reply === undefined || !reply.isLive || reply.isDone || reply.isDropped) return;
     if (reply.fillersSaid >= softTimeout.max || atMs - reply.progressAtMs < softTimeout.afterMs) return;
-    const phrase = softTimeout.phrases[Math.min(reply.fillersSaid, softTimeout.phrases.length - 1)] ?? '';
+    reply.fillers ??= softTimeout.isShuffled ? shuffled(softTimeout.phrases) : softTimeout.phrases;
+    const phrase = reply.fillers[Math.min(reply.fillersSaid, reply.fillers.length - 1)] ?? '';
     reply.fillersSaid += 1;
     reply.progressAtMs = atMs;
     if (phrase.trim() === '') return;
@@ -344,6 +382,7 @@ export class Replies {
     const last = reply.segments.length - 1;
     history.addAgent(reply.speech, heardOf(reply, last, heard), isInterrupted, rounds);
     records.agent(reply, heard);
+    reply.isKept = true;
   }
 
   /** Thrown away before it was heard. What its tools did is remembered. */
@@ -399,6 +438,15 @@ export class Replies {
   get #isText(): boolean {
     return this.#context.profile().isTextOnly;
   }
+}
+
+function shuffled(phrases: readonly string[]): string[] {
+  const mixed = [...phrases];
+  for (let last = mixed.length - 1; last > 0; last -= 1) {
+    const other = Math.floor(Math.random() * (last + 1));
+    [mixed[last], mixed[other]] = [mixed[other]!, mixed[last]!];
+  }
+  return mixed;
 }
 
 /** What of one segment lies within the words that were heard. */

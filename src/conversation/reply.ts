@@ -60,6 +60,13 @@ export class Reply {
   owesSpace = false;
   /** A request for it is under way. */
   isAsking = false;
+  /** Requests made for it, and the last of them whose tokens the provider has told; it does so when the answer is over, if at all. */
+  requestCount = 0;
+  countedRequest = 0;
+  /** The client was told that its text is complete. */
+  isFinished = false;
+  /** It is on record; what becomes known of it later is added there. */
+  isKept = false;
   areToolsRunning = false;
   after: After | undefined;
   /** What of it was heard, once that is known. */
@@ -91,6 +98,8 @@ export class Reply {
   /** Last sign of progress, for fillers. */
   progressAtMs = 0;
   fillersSaid = 0;
+  /** In the order in which they are said; chosen at the first. */
+  fillers: readonly string[] | undefined;
   #abort = new AbortController();
 
   constructor(speech: number) {
@@ -123,6 +132,11 @@ export class Reply {
       segment.isStarted = false;
       segment.isAnnounced = false;
     }
+  }
+
+  /** The tokens of its last request are known. */
+  get isCounted(): boolean {
+    return this.countedRequest === this.requestCount && this.usage !== undefined;
   }
 
   get signal(): AbortSignal {

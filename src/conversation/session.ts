@@ -99,9 +99,14 @@ export class Session {
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
   #isClosed = false;
-  /** The conversation is over; only the word of what was heard may still come, until `dueAtMs`. */
+  /** The conversation is over; only the word of what was heard, and of what the model took, may still come, until `dueAtMs`. */
   #leaving:
-    | { readonly status: 'done' | 'failed'; readonly document: Readonly<Record<string, unknown>>; dueAtMs: number }
+    | {
+        readonly status: 'done' | 'failed';
+        readonly document: Readonly<Record<string, unknown>>;
+        dueAtMs: number;
+        isHeardDue: boolean;
+      }
     | undefined;
   #isSocketClosed = false;
 
@@ -147,6 +152,7 @@ export class Session {
         return agent.phase === 'thinking' && agent.speech === speech && agent.isHeldBack;
       },
       isUndoable: (speech) => this.#state.undo?.speech === speech,
+      onCounted: () => this.#leaveWhenKnown(),
       onHeard: (after) => this.#after(after),
     };
     this.#system = new SystemTools(context, (profile) => this.#changeProfile(profile));
@@ -250,7 +256,10 @@ export class Session {
   fromTts(message: FromTts): void {
     if (this.#leaving !== undefined) {
       if (message.type === 'heard') this.#interruptions.heard(message);
-      if (message.type === 'heard' || message.type === 'drained') this.#left();
+      if (message.type === 'heard' || message.type === 'drained') {
+        this.#leaving.isHeardDue = false;
+        this.#leaveWhenKnown();
+      }
       return;
     }
     switch (message.type) {
@@ -810,14 +819,24 @@ export class Session {
     else this.#leaving.dueAtMs = Math.min(this.#leaving.dueAtMs, this.#now() + this.#host.limits.heardWaitMs);
   }
 
-  /** Nothing more happens, but what was heard of the reply on the floor is known to the pacer, and waited for. */
+  /**
+   * Nothing more happens, but what was heard of the reply on the floor is known to the pacer, and what the last one took to its model: both are
+   * waited for.
+   */
   #finish(status: 'done' | 'failed', document: Readonly<Record<string, unknown>>): void {
     if (this.#isClosed) return;
     const { phase } = this.#state.agent;
     const isHeard = phase === 'speaking' || phase === 'held';
     const waitMs = this.#isSocketClosed ? this.#host.limits.heardWaitMs : closeWaitMs;
-    this.#leaving = { status, document, dueAtMs: this.#now() + waitMs };
-    if (this.#profile === undefined || this.#isText || (!isHeard && !this.#interruptions.isHeardPending)) this.#left();
+    const isHeardDue = this.#profile !== undefined && !this.#isText && (isHeard || this.#interruptions.isHeardPending);
+    this.#leaving = { status, document, dueAtMs: this.#now() + waitMs, isHeardDue };
+    this.#replies.stop();
+    this.#leaveWhenKnown();
+  }
+
+  #leaveWhenKnown(): void {
+    if (this.#leaving === undefined || this.#leaving.isHeardDue || this.#replies.isCountDue(this.#now())) return;
+    this.#left();
   }
 
   #left(): void {

@@ -7,7 +7,7 @@ import type { McpServerState, McpToolSpec } from '../api/links.js';
 import type { ToolCall, ToolSpec } from '../llm/port.js';
 import { EngineError } from '../shared/errors.js';
 import type { ToolOutcome } from '../tools/port.js';
-import { fillIn, isObject, type ParameterSchema } from '../tools/schema.js';
+import { fillIn, isObject, misfitOf, type ParameterSchema } from '../tools/schema.js';
 import type { McpCallState } from '../wire/events.js';
 import type { SessionContext } from './context.js';
 import type { Reply, ToolResult } from './reply.js';
@@ -173,6 +173,8 @@ export class ToolDesk {
       isAwaitingApproval: tool.type === 'mcp' && tool.needsApproval,
     };
     if (tool.type === 'client') {
+      const misfit = misfitOf(tool.schema, parameters);
+      if (misfit !== undefined) return refuse(`arguments refused: ${misfit}`);
       const filled = filledIn(tool.schema, parameters, this.#context.profile().variables);
       if (!filled.ok) return refuse(filled.message);
       const { expectsResponse } = tool;
@@ -266,9 +268,8 @@ function timeoutOf(tool: SessionTool): number {
     case 'client':
       return tool.timeoutMs;
     case 'webhook':
-      return tool.timeoutMs + toolBounds.graceMs;
     case 'mcp':
-      return toolBounds.mcpTimeoutMs + toolBounds.graceMs;
+      return tool.timeoutMs + toolBounds.graceMs;
     case 'system':
       return toolBounds.graceMs;
   }

@@ -35,7 +35,13 @@ export type SessionTool =
       readonly isCancellable: boolean;
       readonly assignments: readonly Assignment[];
     }
-  | { readonly type: 'mcp'; readonly spec: ToolSpec; readonly serverId: string; readonly needsApproval: boolean }
+  | {
+      readonly type: 'mcp';
+      readonly spec: ToolSpec;
+      readonly serverId: string;
+      readonly timeoutMs: number;
+      readonly needsApproval: boolean;
+    }
   | { readonly type: 'system'; readonly spec: ToolSpec; readonly name: SystemToolName };
 
 export const toolBounds = {
@@ -45,7 +51,6 @@ export const toolBounds = {
   callsMax: 16,
   /** Calls of a session that run at once. */
   runningMax: 32,
-  mcpTimeoutMs: 30_000,
   approvalTimeoutMs: 300_000,
   /** The API thread says itself when a tool is late; this much later it is taken for dead. */
   graceMs: 1500,
@@ -108,9 +113,9 @@ function system(name: SystemToolName, description: string, parameters: Readonly<
   return { type: 'system', name, spec: { name, description, parameters } };
 }
 
-export function mcpTool({ name, description, parameters, serverId, needsApproval }: McpToolSpec): SessionTool {
+export function mcpTool({ name, description, parameters, serverId, timeoutMs, needsApproval }: McpToolSpec): SessionTool {
   const schema = Object.keys(parameters).length === 0 ? noParameters : parameters;
-  return { type: 'mcp', spec: { name, description, parameters: schema }, serverId, needsApproval };
+  return { type: 'mcp', spec: { name, description, parameters: schema }, serverId, timeoutMs, needsApproval };
 }
 
 /** Arguments of a call, if they are a JSON object. */

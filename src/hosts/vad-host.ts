@@ -37,6 +37,7 @@ export class VadHost {
   readonly #listeners = new Map<number, Listener>();
   readonly #hop = new Int16Array(hopSamples);
   #batchSize = 0;
+  #hopsSkipped = 0;
 
   constructor(options: VadHostOptions, links: VadLinks) {
     const { block, board, model, recorder, gate } = options;
@@ -49,7 +50,7 @@ export class VadHost {
     recorder.figures = () => this.figures();
   }
 
-  /** Hops judged in the last pass. */
+  /** Hops that the model judged in the last pass. */
   get batchSize(): number {
     return this.#batchSize;
   }
@@ -65,7 +66,7 @@ export class VadHost {
           view,
           generation,
           new InputReader(view, Cell.vadRead),
-          (event) => this.#emit(slot, generation, event),
+          (event, concernsStt) => this.#emit(slot, generation, event, concernsStt),
           (onsetToHoldMs) => {
             this.#ringMain();
             this.#recorder.record('onset_to_hold', onsetToHoldMs);
@@ -87,30 +88,41 @@ export class VadHost {
   /** Judges one hop of every session that has one. Returns whether any session has another hop waiting. */
   async pass(): Promise<boolean> {
     const startedAtMs = nowMs();
+    let hops = 0;
     for (const [slot, listener] of this.#listeners) {
-      if (listener.read(this.#hop)) this.#detector.stage(slot, this.#hop);
+      if (!listener.read(this.#hop)) continue;
+      hops += 1;
+      if (listener.needsModel) this.#detector.stage(slot, this.#hop);
+      else this.#detector.skip(slot, this.#hop);
     }
     this.#batchSize = this.#detector.stagedCount;
-    if (this.#batchSize === 0) return false;
-    Atomics.store(this.#board, Board.vadInRun, 1);
-    try {
-      // Main ends this thread only when it has stored `stop` and then seen us outside: one of the two sees the other.
-      if (Atomics.load(this.#board, Board.stop) === 1) return false;
-      await this.#detector.run();
-    } finally {
-      Atomics.store(this.#board, Board.vadInRun, 0);
-    }
+    this.#hopsSkipped += hops - this.#batchSize;
+    if (hops === 0) return false;
+    if (this.#batchSize > 0 && !(await this.#run())) return false;
     const atMs = nowMs();
     let isBehind = false;
     for (const [slot, listener] of this.#listeners) {
-      if (!listener.hasStaged) continue;
+      if (!listener.hasRead) continue;
       this.#recorder.record('vad_lag', listener.lagMs(atMs));
       if (listener.judge(this.#detector.probability(slot), atMs)) this.#detector.reset(slot);
       isBehind ||= listener.isReady;
     }
     this.#recorder.record('vad_pass', atMs - startedAtMs);
-    this.#recorder.recordSize('vad_batch', this.#batchSize);
+    if (this.#batchSize > 0) this.#recorder.recordSize('vad_batch', this.#batchSize);
     return isBehind;
+  }
+
+  /** The model's turn. False: the thread is to end. */
+  async #run(): Promise<boolean> {
+    Atomics.store(this.#board, Board.vadInRun, 1);
+    try {
+      // Main ends this thread only when it has stored `stop` and then seen us outside: one of the two sees the other.
+      if (Atomics.load(this.#board, Board.stop) === 1) return false;
+      await this.#detector.run();
+      return true;
+    } finally {
+      Atomics.store(this.#board, Board.vadInRun, 0);
+    }
   }
 
   figures(): Pick<MetricsAnswer, 'gauges' | 'counters'> {
@@ -121,14 +133,17 @@ export class VadHost {
         { name: 'parley_vad_batch_size', labels: '', value: this.#batchSize },
         { name: 'parley_vad_sessions', labels: '', value: this.#listeners.size },
       ],
-      counters: [{ name: 'parley_input_overrun_samples_total', labels: 'reader="vad"', value: overrun }],
+      counters: [
+        { name: 'parley_input_overrun_samples_total', labels: 'reader="vad"', value: overrun },
+        { name: 'parley_vad_hops_skipped_total', labels: '', value: this.#hopsSkipped },
+      ],
     };
   }
 
-  #emit(slot: number, generation: number, event: SpeechEvent): void {
+  #emit(slot: number, generation: number, event: SpeechEvent, concernsStt: boolean): void {
     const message: FromVad = { slot, generation, ...event };
     this.#links.toConversation(message);
-    if (event.type !== 'score') this.#links.toStt(message);
+    if (concernsStt) this.#links.toStt(message);
   }
 
   /** A HOLD was raised: main must see it even if no frame comes. */

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { Socket } from 'node:net';
+import type { ListenOptions, Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
 import { EngineError } from '../shared/errors.js';
@@ -262,23 +262,40 @@ class WsServer<Session> implements SocketServer {
     });
   }
 
-  listen(host: string, port: number): Promise<number> {
+  async listen(host: string, port: number, isShared = false): Promise<number> {
+    if (isShared) throw new EngineError('config', 'Several processes share a port with uWebSockets.js only.');
+    await this.#listenAt({ host, port }, `${host}:${port}`);
+    const address = this.#http.address();
+    assert(address !== null && typeof address === 'object', 'a TCP server has an address');
+    return address.port;
+  }
+
+  async serveHanded(idlePath: string): Promise<(socket: Socket) => void> {
+    // node:http looks for clients that are slow with their headers only while it listens.
+    await this.#listenAt({ path: idlePath }, idlePath);
+    return (socket) => {
+      // What node:net does for connections that a server of its own accepts.
+      socket.setNoDelay(true);
+      socket.allowHalfOpen = true;
+      this.#http.emit('connection', socket);
+    };
+  }
+
+  #listenAt(place: ListenOptions, name: string): Promise<void> {
     return new Promise((resolve, reject) => {
       const fail = (cause: NodeJS.ErrnoException) => {
         const taken = cause.code === 'EADDRINUSE';
-        const message = `Cannot listen on ${host}:${port}: ${taken ? 'the port is taken' : cause.message}.`;
-        reject(new EngineError('config', message, { cause, fields: { host, port } }));
+        const message = `Cannot listen on ${name}: ${taken ? 'the port is taken' : cause.message}.`;
+        reject(new EngineError('config', message, { cause, fields: { place: name } }));
       };
       this.#http.once('error', fail);
-      this.#http.listen(port, host, () => {
+      this.#http.listen(place, () => {
         this.#http.removeListener('error', fail);
-        const address = this.#http.address();
-        assert(address !== null && typeof address === 'object', 'a TCP server has an address');
         this.#watch = setInterval(() => {
           const atMs = performance.now();
           for (const connection of this.#connections) connection.check(atMs);
         }, silenceCheckMs);
-        resolve(address.port);
+        resolve();
       });
     });
   }

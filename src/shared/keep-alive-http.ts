@@ -134,6 +134,11 @@ function connected(agent: http.Agent, connect: Connect): http.Agent {
 /** The body as bytes; `headers` gets its type (multipart boundary) and length. */
 async function encode(body: RequestInit['body'], headers: Headers): Promise<Uint8Array | undefined> {
   if (body === undefined || body === null) return undefined;
+  if (typeof body === 'string' || body instanceof Uint8Array) {
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    headers.set('content-length', String(bytes.length));
+    return bytes;
+  }
   const encoded = new Response(body);
   const type = encoded.headers.get('content-type');
   if (type !== null && !headers.has('content-type')) headers.set('content-type', type);

@@ -171,15 +171,13 @@ export type CutSent = Address & {
   readonly atMs: number;
 };
 
-/** main ↔ any thread: histograms and counters on request. */
-/** `text`: each thread puts its stages into words itself, so that nobody decodes histograms on main. `encoded`: to be merged. */
-export type MetricsAsk = { readonly type: 'metrics'; readonly id: number; readonly form: 'text' | 'encoded' };
+/** main ↔ any thread: histograms and counters on request, for rigs. `/metrics` as text is made from shared memory and asks nobody. */
+export type MetricsAsk = { readonly type: 'metrics'; readonly id: number };
 export type MetricsAnswer = {
   readonly type: 'metrics';
   readonly id: number;
-  /** Prometheus lines of the stages; empty unless asked for. */
-  readonly text: string;
-  /** Empty unless asked for. */
+  readonly thread: string;
+  /** HDR histograms, encoded to be merged. */
   readonly histograms: readonly { readonly name: string; readonly encoded: string }[];
   readonly counters: readonly { readonly name: string; readonly labels: string; readonly value: number }[];
   readonly gauges: readonly { readonly name: string; readonly labels: string; readonly value: number }[];

@@ -1,18 +1,17 @@
 /** The schema of agents: what a document may hold, with its defaults. Pure; main, API and conversation thread. */
 import { z } from 'zod';
+import { strictObject } from '../shared/strict-object.js';
 import { turnDefaults } from '../turn/settings.js';
 import { audioFormats } from '../wire/events.js';
 import { builtInToolsSchema, toolSchema } from './tool-config.js';
 
-const turnPart = z
-  .strictObject(
-    Object.fromEntries(
-      Object.entries(turnDefaults)
-        .filter(([, value]) => typeof value === 'number')
-        .map(([name]) => [name, z.number().min(-1).max(600_000)]),
-    ) as Record<string, z.ZodNumber>,
-  )
-  .partial();
+const turnPart = strictObject(
+  Object.fromEntries(
+    Object.entries(turnDefaults)
+      .filter(([, value]) => typeof value === 'number')
+      .map(([name]) => [name, z.number().min(-1).max(600_000).optional()]),
+  ) as Record<string, z.ZodOptional<z.ZodNumber>>,
+);
 
 const name = z.string().max(128);
 const ids = z.array(z.string().min(1).max(128)).max(100);
@@ -230,16 +229,14 @@ export const agentSchema = z.object({
         .prefault({}),
     })
     .prefault({}),
-  parley: z
-    .strictObject({
-      /** The embedded recogniser's grammar (`src/stt/embedded/grammar.ts`). */
-      grammar: z.unknown().optional(),
-      /** Turn-taking settings that differ from the defaults (`src/turn/settings.ts`). */
-      turn: turnPart.optional(),
-      /** False: the model is not offered to hang up, unless the agent's tools say so. */
-      end_call: z.boolean().optional(),
-      idle_phrases: z.array(z.string().max(500)).max(10).optional(),
-      apology: z.string().max(500).optional(),
-    })
-    .prefault({}),
+  parley: strictObject({
+    /** The embedded recogniser's grammar (`src/stt/embedded/grammar.ts`). */
+    grammar: z.unknown().optional(),
+    /** Turn-taking settings that differ from the defaults (`src/turn/settings.ts`). */
+    turn: turnPart.optional(),
+    /** False: the model is not offered to hang up, unless the agent's tools say so. */
+    end_call: z.boolean().optional(),
+    idle_phrases: z.array(z.string().max(500)).max(10).optional(),
+    apology: z.string().max(500).optional(),
+  }).prefault({}),
 });

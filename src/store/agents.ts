@@ -3,6 +3,8 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { z } from 'zod';
 import { EngineError } from '../shared/errors.js';
+import { valueAt } from '../shared/value-at.js';
+import { checkGrammar, type GrammarIssue } from '../stt/embedded/grammar.js';
 import { type TurnSettings, turnDefaults } from '../turn/settings.js';
 import { switchableEvents } from '../wire/events.js';
 import { agentSchema } from './agent-schema.js';
@@ -24,29 +26,31 @@ export type CheckedAgent =
   | { readonly ok: true; readonly agent: AgentConfig }
   | { readonly ok: false; readonly issues: readonly AgentIssue[] };
 
-/** Checks one agent; all that is wrong with it, in the order of the document's schema. */
+/** Checks one agent; all that is wrong with it, in the order of the document's schema. Its grammar is looked at when the rest is right. */
 export function checkAgent(value: unknown): CheckedAgent {
   const document = withoutNulls(value);
   const result = agentSchema.safeParse(document);
-  if (result.success) return { ok: true, agent: result.data };
-  return { ok: false, issues: issuesOf(result.error, document) };
+  if (!result.success) return { ok: false, issues: issuesOf(result.error, document) };
+  const { grammar } = result.data.parley;
+  const checked = grammar === undefined ? undefined : checkGrammar(grammar);
+  if (checked?.ok === false) return { ok: false, issues: checked.issues.map(grammarIssue) };
+  return { ok: true, agent: result.data };
+}
+
+/** As a place of the agent's document. */
+export function grammarIssue({ path, value, rule }: GrammarIssue): AgentIssue {
+  return { path: ['parley', 'grammar', ...path], message: rule, rule: 'grammar', value };
 }
 
 /** What zod found, each with the value it found it in. */
 export function issuesOf(error: z.ZodError, document: unknown): AgentIssue[] {
-  return error.issues.map(({ path: steps, message, code }) => {
-    const path = steps.map((step) => (typeof step === 'symbol' ? String(step) : step));
-    return { path, message, rule: code, value: valueAt(document, path) };
+  return error.issues.map((issue) => {
+    const path = issue.path.map((step) => (typeof step === 'symbol' ? String(step) : step));
+    // The place of a key that nobody knows is the key.
+    const end = issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [];
+    const place = [...path, ...end];
+    return { path: place, message: issue.message, rule: issue.code, value: valueAt(document, place) };
   });
-}
-
-function valueAt(document: unknown, path: readonly (string | number)[]): unknown {
-  let value = document;
-  for (const step of path) {
-    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, step)) return undefined;
-    value = (value as Readonly<Record<string | number, unknown>>)[step];
-  }
-  return value;
 }
 
 /** The public API means "not set" by null. */
@@ -57,21 +61,36 @@ export function withoutNulls(value: unknown): unknown {
   return Object.fromEntries(entries.map(([key, item]) => [key, withoutNulls(item)]));
 }
 
-/** Checks one agent. Throws `config` naming source, path, value and rule. */
-export function parseAgent(value: unknown, source: string): AgentConfig {
-  const checked = checkAgent(value);
+/** Checks one agent by `check`. Throws `config` naming source, path, value and rule. */
+export function parseAgent(value: unknown, source: string, check: (value: unknown) => CheckedAgent = checkAgent): AgentConfig {
+  const checked = check(value);
   if (checked.ok) return checked.agent;
-  const { path, message } = checked.issues[0]!;
-  throw new EngineError('config', `${source}: ${path.join('.') || '(root)'}: ${message}`);
+  const { path, message, value: found } = checked.issues[0]!;
+  const shown = found === undefined ? '' : `${JSON.stringify(found)?.slice(0, shownCharsMax)}: `;
+  throw new EngineError('config', `${source}: ${path.join('.') || '(root)'}: ${shown}${message}`);
 }
 
+const shownCharsMax = 80;
+
+/** What is done with each document of a file. */
+export type FileReading = {
+  readonly check: (value: unknown) => CheckedAgent;
+  /** A document that passed, as it was written. */
+  readonly onRead: (file: string, value: unknown) => void;
+};
+
 /** Reads a folder of agent files, or one file holding an agent or a list of them. `fallback` is added under its id unless one is there. */
-export function loadAgents(path: string | undefined, fallback: AgentConfig): Map<string, AgentConfig> {
+export function loadAgents(
+  path: string | undefined,
+  fallback: AgentConfig,
+  { check, onRead }: FileReading = { check: checkAgent, onRead: () => undefined },
+): Map<string, AgentConfig> {
   const agents = new Map<string, AgentConfig>();
   if (path !== undefined) {
     for (const file of agentFiles(path)) {
       for (const value of readAgents(file)) {
-        const agent = parseAgent(value, file);
+        const agent = parseAgent(value, file, check);
+        onRead(file, value);
         if (agents.has(agent.agent_id)) throw new EngineError('config', `${file}: agent_id "${agent.agent_id}" is used twice`);
         agents.set(agent.agent_id, agent);
       }
@@ -98,7 +117,8 @@ function readAgents(file: string): unknown[] {
     const value: unknown = JSON.parse(readFileSync(file, 'utf8'));
     return Array.isArray(value) ? value : [value];
   } catch (cause) {
-    throw new EngineError('config', `${file}: not readable as JSON`, { cause });
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new EngineError('config', `${file}: not readable as JSON: ${why}`, { cause });
   }
 }
 

@@ -13,8 +13,10 @@ const infoEvents = new Set([
   'session.closed',
   'session.ended',
   'session.refused',
+  'agent.warning',
   'engine.ready',
   'thread.restarted',
+  'process.restarted',
   'engine.stopping',
 ]);
 

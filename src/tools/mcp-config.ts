@@ -31,7 +31,7 @@ const secretSchema = z
   .transform(({ secret_id }): HeaderValue => ({ secretId: secret_id }));
 const textOrSecret = z.union([z.string().max(2048), secretSchema], 'must be a text or {"secret_id": …}');
 
-const serverSchema = z
+export const serverSchema = z
   .object({
     name: z.string().max(256).default(''),
     approval_policy: z
@@ -54,7 +54,7 @@ const serverSchema = z
     response_timeout_secs: z
       .number()
       .min(1)
-      .max(300)
+      .max(toolLimits.timeoutMaxMs / 1000)
       .default(toolLimits.timeoutDefaultMs / 1000),
     command: z.string().min(1).max(1024).optional(),
     args: z.array(z.string().max(4096)).max(100).default([]),
@@ -82,11 +82,11 @@ const serverSchema = z
         hash: tool_hash,
         isApproved: approval_policy === 'auto_approved',
       })),
-      timeoutMs: Math.min(config.response_timeout_secs * 1000, toolLimits.timeoutMaxMs),
+      timeoutMs: config.response_timeout_secs * 1000,
     };
   });
 
-/** The server, or what is wrong with the first wrong place. */
+/** The server, or what is wrong with it. */
 export function checkMcpServer(serverId: string, document: unknown): Checked<McpServerConfig> {
   const checked = checkedBy(serverSchema, document);
   return checked.ok ? { ok: true, value: { serverId, ...checked.value } } : checked;

@@ -8,6 +8,8 @@ export type McpOffer = {
     readonly description: string;
     readonly parameters: Readonly<Record<string, unknown>>;
     readonly serverId: string;
+    /** What its server's configuration gives a call. */
+    readonly timeoutMs: number;
     readonly needsApproval: boolean;
   }[];
   readonly servers: readonly { readonly serverId: string; readonly isConnected: boolean; readonly toolCount: number }[];
@@ -38,7 +40,8 @@ export function offerOf(
       taken.add(name);
       routes.set(name, { serverIndex, toolName: tool.name });
       const { description, parameters } = tool;
-      return { name, description, parameters, serverId: config.serverId, needsApproval: needsApproval(config, tool) };
+      const { serverId, timeoutMs } = config;
+      return { name, description, parameters, serverId, timeoutMs, needsApproval: needsApproval(config, tool) };
     }),
   );
   const states = servers.map(({ config, isConnected, tools: own }) => ({

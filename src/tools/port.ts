@@ -9,7 +9,8 @@ export const toolLimits = {
   resultCharsMax: 16_384,
   /** Of an answer that is read at all. */
   answerBytesMax: 1024 * 1024,
-  timeoutMaxMs: 120_000,
+  /** The longest that a configuration may ask for. */
+  timeoutMaxMs: 300_000,
   timeoutDefaultMs: 20_000,
   redirectsMax: 3,
   /** Running at once in one process; one more fails at once. */
@@ -63,10 +64,21 @@ export type ToolOutcome = {
   readonly blocks?: readonly Readonly<Record<string, unknown>>[];
 };
 
-/** A configuration that was read, or the place in it that is wrong; `path` begins inside the document that was given. */
+/** One place of a configuration that breaks a rule; `path` begins inside the document that was given. */
+export type ConfigIssue = {
+  readonly path: readonly (string | number)[];
+  /** The rule, in words. */
+  readonly message: string;
+  /** The rule, for programs. */
+  readonly rule: string;
+  /** What stands there. */
+  readonly value: unknown;
+};
+
+/** A configuration that was read, or all that is wrong with it, which is at least one thing. */
 export type Checked<Value> =
   | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly path: readonly (string | number)[]; readonly message: string };
+  | { readonly ok: false; readonly issues: readonly [ConfigIssue, ...ConfigIssue[]] };
 
 /** Named events with fields and units, never arguments, results or addresses with a query. The shape of `telemetry/log.ts`. */
 export type ToolLog = (event: string, fields?: Record<string, string | number>) => void;

@@ -1,7 +1,8 @@
 /**
  * Parameters of tools in the JSON Schema subset of the public API: what the model may choose, and what is filled in when the tool is
- * called: constants and dynamic variables, which the model neither sees nor can change. Pure; API thread.
+ * called: constants and dynamic variables, which the model neither sees nor can change. Pure; API and conversation thread.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { EngineError } from '../shared/errors.js';
 
 export const schemaLimits = {
@@ -143,6 +144,50 @@ export function modelSchema(schema: ParameterSchema): Record<string, unknown> {
     ...(needed.length === 0 ? {} : { required: needed }),
     ...(items === undefined ? {} : { items: modelSchema(items) }),
   };
+}
+
+/**
+ * Where the model's arguments do not fit what it was told (`modelSchema`), as a JSON Schema validator would say it; undefined: they fit.
+ * Sessions use it, which have no time for compiling validators.
+ */
+export function misfitOf(schema: ParameterSchema, given: unknown, path = ''): string | undefined {
+  const { types, enum: choices, properties, required, items } = schema;
+  const say = (what: string): string => `${path === '' ? 'they' : path} ${what}`;
+  if (!types.some((type) => isOfType(given, type))) return say(`must be ${types.join(',')}`);
+  if (choices !== undefined && !choices.some((choice) => choice === given || isDeepStrictEqual(choice, given)))
+    return say('must be equal to one of the allowed values');
+  if (Array.isArray(given) && items !== undefined) {
+    for (const [index, item] of given.entries()) {
+      const misfit = misfitOf(items, item, `${path}/${index}`);
+      if (misfit !== undefined) return misfit;
+    }
+  }
+  if (properties === undefined || !isObject(given)) return undefined;
+  for (const [name, child] of Object.entries(properties)) {
+    if (!isForModel(child)) continue;
+    if (Object.hasOwn(given, name)) {
+      const misfit = misfitOf(child, given[name], `${path}/${name}`);
+      if (misfit !== undefined) return misfit;
+    } else if (required?.includes(name) === true) return say(`must have required property '${name}'`);
+  }
+  return undefined;
+}
+
+function isOfType(value: unknown, type: TypeName): boolean {
+  switch (type) {
+    case 'object':
+      return isObject(value);
+    case 'array':
+      return Array.isArray(value);
+    case 'null':
+      return value === null;
+    case 'integer':
+      return Number.isInteger(value);
+    case 'number':
+      return Number.isFinite(value);
+    default:
+      return typeof value === type;
+  }
 }
 
 /** Dynamic variables that a call needs if the parameter is sent at all. */

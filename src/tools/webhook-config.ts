@@ -1,12 +1,14 @@
 /** Reads a webhook tool of the public API (`{type: "webhook", name, description, api_schema, …}`) and says where it is wrong. Pure; API thread. */
+import { strict as assert } from 'node:assert';
 import { z } from 'zod';
-import { type Checked, type HeaderValue, toolLimits, type WebhookTool } from './port.js';
+import { valueAt } from '../shared/value-at.js';
+import { type Checked, type ConfigIssue, type HeaderValue, toolLimits, type WebhookTool } from './port.js';
 import { isForModel, modelSchema, type ParameterSchema, parseParameters, SchemaProblem } from './schema.js';
 
 const urlCharsMax = 2048;
 const headersMax = 64;
-/** Seconds, as the public API allows them. What is longer than `toolLimits.timeoutMaxMs` is cut to that. */
-const timeoutSecsMax = 300;
+/** Seconds, as the public API allows them. */
+const timeoutSecsMax = toolLimits.timeoutMaxMs / 1000;
 /** Headers that belong to the connection and not to the tool. */
 const ownHeaders =
   /^(host|connection|content-length|transfer-encoding|expect|upgrade|te|trailer|keep-alive|accept-encoding|proxy-.*)$/i;
@@ -45,7 +47,7 @@ export const headersSchema = z
 /** What changes what is sent or shown, and is not built: refused rather than left out silently. */
 const unsupported = z.null('is not supported by this server').optional();
 
-const webhookSchema = z
+export const webhookSchema = z
   .object({
     type: z.literal('webhook'),
     name: z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, _ or -'),
@@ -101,11 +103,11 @@ const webhookSchema = z
       query,
       body,
       contentType: api.content_type ?? 'application/json',
-      timeoutMs: Math.min(config.response_timeout_secs * 1000, toolLimits.timeoutMaxMs),
+      timeoutMs: config.response_timeout_secs * 1000,
     };
   });
 
-/** The tool, or what is wrong with the first wrong place. */
+/** The tool, or what is wrong with it. */
 export function checkWebhook(document: unknown): Checked<WebhookTool> {
   return checkedBy(webhookSchema, document);
 }
@@ -114,9 +116,12 @@ export function checkWebhook(document: unknown): Checked<WebhookTool> {
 export function checkedBy<Value>(schema: z.ZodType<Value>, document: unknown): Checked<Value> {
   const result = schema.safeParse(document);
   if (result.success) return { ok: true, value: result.data };
-  const issue = result.error.issues[0]!;
-  const path = issue.path.map((part) => (typeof part === 'symbol' ? String(part) : part));
-  return { ok: false, path, message: issue.message };
+  const [first, ...others] = result.error.issues.map(({ path: steps, message, code }): ConfigIssue => {
+    const path = steps.map((step) => (typeof step === 'symbol' ? String(step) : step));
+    return { path, message, rule: code, value: valueAt(document, path) };
+  });
+  assert(first !== undefined, 'what is refused has an issue');
+  return { ok: false, issues: [first, ...others] };
 }
 
 /** Parameters of the path or the query: one value each. */

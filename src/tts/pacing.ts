@@ -2,7 +2,7 @@
 
 export const pacing = {
   /** All sessions are looked at together this often, so that main is woken once for many frames. */
-  gridMs: 5,
+  gridMs: 10,
   frameMs: 40,
   /** The first audio of a speech goes out unpaced up to this. */
   leadStartMs: 120,

@@ -4,7 +4,7 @@
  */
 import type { TurnSettings } from './settings.js';
 import type { CutReason, OpenTurn, ResumeReason } from './state.js';
-import { echoRatio, hasStopWord, isIgnorable, spokenLately, wordsOf } from './words.js';
+import { echoRatio, hasAsked, hasStopWord, isIgnorable, spokenLately, wordsOf } from './words.js';
 
 export type Verdict =
   | { readonly is: 'real'; readonly reason: CutReason }
@@ -37,8 +37,7 @@ export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
   const spoken = spokenLately(agentText, atMs - startedMs);
   if (words.length >= 2 && echoRatio(open.text, spoken) >= settings.echoRatio)
     return open.isSpeaking ? undecided : falseAlarm('echo');
-  const isAnswer = agentText.trimEnd().endsWith('?');
-  if (isIgnorable(open.text, settings) && !isAnswer) {
+  if (isIgnorable(open.text, settings) && !hasAsked(agentText, atMs - startedMs)) {
     return open.isSpeaking ? undecided : falseAlarm('backchannel');
   }
   if (hasStopWord(open.text, settings.language)) return real('stop_word');

@@ -117,6 +117,12 @@ export function spokenLately(text: string, sinceMs: number): string {
   return text.slice(text.lastIndexOf(' ', from) + 1, to);
 }
 
+/** Whether the agent's text ends in a question that the caller can have heard, `sinceMs` after its first sample. */
+export function hasAsked(text: string, sinceMs: number): boolean {
+  const trimmed = text.trimEnd();
+  return trimmed.endsWith('?') && trimmed.length <= (sinceMs * charsPerSecond.max) / 1000;
+}
+
 /**
  * How much of `text` comes back from `spoken`: the largest share of its words that occurs, in order, within a stretch of `spoken` that is not
  * much longer than `text` itself, 0..1. Everyday words scattered over a paragraph are no echo.

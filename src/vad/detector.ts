@@ -77,6 +77,15 @@ export class SpeechDetector {
     for (let index = 0; index < hopSamples; index += 1) input[from + index] = hop[index]! / 32768;
   }
 
+  /** Takes the next hop of a slot without showing it to the model; only its end is kept, which the model wants before the next one. */
+  skip(slot: number, hop: Int16Array): void {
+    assert(this.#rowOfSlot[slot] === none, 'a hop is staged or skipped');
+    const context = slot * contextSamples;
+    const tail = hopSamples - contextSamples;
+    for (let index = 0; index < contextSamples; index += 1) this.#contexts[context + index] = hop[tail + index]! / 32768;
+    this.#probabilities[slot] = 0;
+  }
+
   /** One model call for all staged hops; resolves with how many there were. Probabilities are those of before until it resolves. */
   async run(): Promise<number> {
     assert(!this.#running, 'one run at a time');

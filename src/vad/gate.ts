@@ -31,6 +31,17 @@ export type GateSettings = {
   readonly continuousGapHops: number;
   /** The model hears onsets later the longer it has heard none: 5 s of silence, and again every 5 s, are reported. */
   readonly staleHops: number;
+  /** After so many hops without speech, a hop that is less than this far above the floor is not shown to the model: it could not begin speech. */
+  readonly restAfterHops: number;
+  readonly restBelowFloorDb: number;
+  /**
+   * Once the caller's level is known, what is this much quieter does not begin speech: somebody else in the room, a television, the echo of the agent.
+   * While the agent speaks the bar is higher, because quiet speech is then hardly ever meant for it.
+   */
+  readonly belowCallerDb: number;
+  readonly belowCallerWhileAgentSpeaksDb: number;
+  /** A segment says how loud the caller is when it has this many hops of speech, all while the agent is silent. */
+  readonly levelHopsMin: number;
   readonly floor: FloorSettings;
 };
 
@@ -49,6 +60,11 @@ export const gateDefaults: GateSettings = {
   faintHopsMax: 31,
   continuousGapHops: 1,
   staleHops: 156,
+  restAfterHops: 16,
+  restBelowFloorDb: 3,
+  belowCallerDb: 18,
+  belowCallerWhileAgentSpeaksDb: 10,
+  levelHopsMin: 9,
   floor: floorDefaults,
 };
 
@@ -104,13 +120,22 @@ type Open = {
   readonly startSample: number;
   readonly run: Run;
   speechHops: number;
+  /** Of the hops that count as speech. */
+  levelSumDb: number;
+  wasAgentAudible: boolean;
   lastSpeechSample: number;
   /** In a row: hops below `offProbability`, and hops that did not count as speech. */
   lowHops: number;
   uncountedHops: number;
 };
 
-export type GateState = { readonly settings: GateSettings; readonly floor: FloorState; now: Quiet | Open };
+export type GateState = {
+  readonly settings: GateSettings;
+  readonly floor: FloorState;
+  /** How loud the caller is, once known. */
+  callerDb: number | undefined;
+  now: Quiet | Open;
+};
 
 const hopMs = (hopSamples * 1000) / inputRateHz;
 
@@ -119,7 +144,15 @@ export function newGate(settings: GateSettings = gateDefaults): GateState {
   assert(settings.onProbability <= settings.onProbabilityWhileAgentSpeaks, 'the agent speaking does not make it easier');
   assert(settings.speechAboveFloorDb <= settings.startAboveFloorDb, 'the guard is not stricter once speech goes on');
   assert(settings.dipHops < settings.softPauseHops, 'a dip comes before the pause');
-  return { settings, floor: newFloor(settings.floor), now: quietAt() };
+  assert(settings.restBelowFloorDb <= settings.startAboveFloorDb, 'what may begin speech is shown to the model');
+  return { settings, floor: newFloor(settings.floor), callerDb: undefined, now: quietAt() };
+}
+
+/** Whether the model must hear the next hop. If not, its probability counts as 0. */
+export function needsModel(state: GateState, levelDb: number): boolean {
+  const { now, settings } = state;
+  if (now.phase === 'open' || now.silentHops < settings.restAfterHops) return true;
+  return levelDb - floorDb(state.floor) >= settings.restBelowFloorDb;
 }
 
 /** Takes the next hop of the session; the state is changed in place. */
@@ -134,7 +167,8 @@ export function step(state: GateState, hop: GateHop): GateEvent | undefined {
 function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
   const { settings } = state;
   const { run } = now;
-  if (hop.probability >= settings.onProbability && aboveFloorDb >= settings.startAboveFloorDb) {
+  const isLoud = aboveFloorDb >= settings.startAboveFloorDb && hop.levelDb >= leastCallerDb(state, hop.agentAudible);
+  if (hop.probability >= settings.onProbability && isLoud) {
     now.silentHops = 0;
     extend(run, hop, aboveFloorDb, settings);
     const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
@@ -144,7 +178,12 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     if (!isLikely || run.weight < startHops) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
-    state.now = { phase: 'open', startSample, run, speechHops: hops, lastSpeechSample, lowHops: 0, uncountedHops: 0 };
+    const levelSumDb = hop.levelDb * hops;
+    const wasAgentAudible = hop.agentAudible;
+    state.now = {
+      ...{ phase: 'open', startSample, run, speechHops: hops, levelSumDb, wasAgentAudible },
+      ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0 },
+    };
     return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(run, hops, hop.endSample) };
   }
   empty(run);
@@ -167,6 +206,8 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     extend(now.run, hop, aboveFloorDb, settings);
     now.uncountedHops = 0;
     now.speechHops += 1;
+    now.levelSumDb += hop.levelDb;
+    now.wasAgentAudible ||= hop.agentAudible;
     now.lastSpeechSample = hop.endSample;
     const strength = evidence(now.run, now.speechHops, hop.endSample);
     return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
@@ -174,11 +215,29 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
   now.uncountedHops += 1;
   const { startSample, lastSpeechSample } = now;
   if (now.lowHops >= settings.softPauseHops || now.uncountedHops >= settings.faintHopsMax) {
+    learnCaller(state, now);
     state.now = quietAt();
     return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
   }
   if (now.lowHops !== settings.dipHops) return undefined;
   return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
+}
+
+/** The quietest hop that may begin speech of the caller's. */
+function leastCallerDb({ settings, callerDb }: GateState, agentAudible: boolean): number {
+  if (callerDb === undefined) return Number.NEGATIVE_INFINITY;
+  return callerDb - (agentAudible ? settings.belowCallerWhileAgentSpeaksDb : settings.belowCallerDb);
+}
+
+/** Shares of a new segment in the caller's level: one that is quieter may be of somebody else. */
+const louderShare = 0.5;
+const quieterShare = 0.2;
+
+function learnCaller(state: GateState, { speechHops, levelSumDb, wasAgentAudible }: Open): void {
+  if (wasAgentAudible || speechHops < state.settings.levelHopsMin) return;
+  const levelDb = levelSumDb / speechHops;
+  if (state.callerDb === undefined) state.callerDb = levelDb;
+  else state.callerDb += (levelDb - state.callerDb) * (levelDb > state.callerDb ? louderShare : quieterShare);
 }
 
 function quietAt(): Quiet {

@@ -7,26 +7,28 @@ import type { SpeechEvent } from '../shared/links.js';
 import type { InputReader } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import { hopSamples, inputRateHz } from '../shared/units.js';
-import { type GateEvent, type GateSettings, type GateState, gateDefaults, newGate, step } from './gate.js';
+import { type GateEvent, type GateSettings, type GateState, gateDefaults, needsModel, newGate, step } from './gate.js';
 import { rmsLevelDb } from './level.js';
 
 export class Listener {
   readonly generation: number;
   readonly #slot: Slot;
   readonly #reader: InputReader;
-  readonly #emit: (event: SpeechEvent) => void;
+  readonly #emit: (event: SpeechEvent, concernsStt: boolean) => void;
   readonly #onHold: (onsetToHoldMs: number) => void;
   readonly #gate: GateState;
   #levelDb = 0;
   /** The open segment has raised its HOLD; one is enough. */
   #hasHeld = false;
-  hasStaged = false;
+  /** The last event was a dip: recognition was told of a pause. */
+  #hasDipped = false;
+  hasRead = false;
 
   constructor(
     slot: Slot,
     generation: number,
     reader: InputReader,
-    emit: (event: SpeechEvent) => void,
+    emit: (event: SpeechEvent, concernsStt: boolean) => void,
     onHold: (onsetToHoldMs: number) => void,
     gate: GateSettings = gateDefaults,
   ) {
@@ -49,9 +51,14 @@ export class Listener {
 
   /** Reads the next hop, if there is one. */
   read(hop: Int16Array): boolean {
-    this.hasStaged = this.isReady && this.#reader.read(hop) >= 0;
-    if (this.hasStaged) this.#levelDb = rmsLevelDb(hop);
-    return this.hasStaged;
+    this.hasRead = this.isReady && this.#reader.read(hop) >= 0;
+    if (this.hasRead) this.#levelDb = rmsLevelDb(hop);
+    return this.hasRead;
+  }
+
+  /** Whether the hop just read can tell anything that its level does not. */
+  get needsModel(): boolean {
+    return needsModel(this.#gate, this.#levelDb) || this.#slot.load(Cell.wantsScores) === 1;
   }
 
   /** Age of the hop's last sample: how much has been written after it, and how long ago that was. */
@@ -71,7 +78,9 @@ export class Listener {
       agentAudible: floor !== 0,
       startHopsWhileAgentSpeaks: hops === 3 ? 3 : hops === 4 ? 4 : 2,
     });
-    if (this.#slot.load(Cell.wantsScores) === 1) this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 });
+    if (this.#slot.load(Cell.wantsScores) === 1) {
+      this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 }, false);
+    }
     if (event !== undefined && event.type !== 'model_stale') this.#report(event, floor === 1, atMs);
     this.#reader.publish();
     return event?.type === 'model_stale';
@@ -83,17 +92,21 @@ export class Listener {
         this.#hasHeld = false;
         const hold = isInterruptible ? this.#raiseHold(event.startSample, atMs) : 0;
         const { startSample, atSample } = event;
-        this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs });
+        this.#hasDipped = false;
+        this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs }, true);
         return;
       }
       case 'speech_hop': {
         const hold = isInterruptible && !this.#hasHeld ? this.#raiseHold(event.startSample, atMs) : 0;
-        this.#emit({ ...event, hold });
+        // Recognition pulls its audio by itself; it only has to know that a pause is over.
+        this.#emit({ ...event, hold }, this.#hasDipped);
+        this.#hasDipped = false;
         return;
       }
       case 'speech_dip':
       case 'speech_end':
-        this.#emit(event);
+        this.#hasDipped = event.type === 'speech_dip';
+        this.#emit(event, true);
         return;
     }
   }

@@ -6,7 +6,7 @@ import type { FromApi, ToApi } from '../../src/api/links.js';
 import type { SessionLinks } from '../../src/conversation/context.js';
 import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
 import { Session } from '../../src/conversation/session.js';
-import type { LlmDelta, LlmProvider, LlmRequest, ToolCall } from '../../src/llm/port.js';
+import type { LlmDelta, LlmProvider, LlmRequest, LlmUsage, ToolCall } from '../../src/llm/port.js';
 import type { FromTts, ToStt, ToTts } from '../../src/shared/links.js';
 import { Cell, claim, createBlock, Slot } from '../../src/shared/slots.js';
 import { type AgentConfig, parseAgent } from '../../src/store/agents.js';
@@ -19,6 +19,8 @@ export type Answer = {
   readonly calls?: readonly (Pick<ToolCall, 'name' | 'argumentsJson'> & { readonly id?: string })[];
   /** Nothing of it comes before this. */
   readonly after?: Promise<void>;
+  /** The model's own count, which comes behind the end of the answer, and not before this. */
+  readonly usage?: LlmUsage & { readonly after?: Promise<void> };
 };
 
 export class ScriptedLlm implements LlmProvider {
@@ -37,13 +39,14 @@ export class ScriptedLlm implements LlmProvider {
 
   async *stream(request: LlmRequest): AsyncGenerator<LlmDelta> {
     this.requests.push(request);
-    const { text = '', calls = [], after } = this.#answers.shift() ?? { text: 'Nothing is left of the script.' };
+    const { text = '', calls = [], after, usage } = this.#answers.shift() ?? { text: 'Nothing is left of the script.' };
     await after;
     if (text !== '') yield { type: 'text', text };
     for (const call of calls) {
       this.#callCount += 1;
       yield { type: 'tool_call', call: { id: `call_${this.#callCount}`, ...call } };
     }
+    if (usage !== undefined) void (usage.after ?? Promise.resolve()).then(() => request.onUsage?.(usage));
     yield { type: 'end', finish: calls.length > 0 ? 'tool_calls' : 'stop' };
   }
 }

@@ -4,8 +4,9 @@
  */
 import { z } from 'zod';
 import { EngineError } from '../../shared/errors.js';
+import { strictObject } from '../../shared/strict-object.js';
 import { digitOf, digitWords, numberMax, numbersAt, teenWords, tensWords } from './numbers.js';
-import { type Phrase, parsePhrase, slotsIn, wordsIn } from './phrase.js';
+import { nothing, type Phrase, parsePhrase, slotsIn, wordsIn } from './phrase.js';
 import { letters, phones } from './sounds.js';
 
 const intentsMax = 200;
@@ -19,15 +20,15 @@ const spokenWordsMax = 64;
 
 const slotSchema = z.discriminatedUnion('type', [
   /** A number in words or figures, 0 .. `max`. Its value is written in figures. */
-  z.strictObject({ type: z.literal('number'), max: z.number().int().min(1).max(numberMax).default(numberMax) }),
+  strictObject({ type: z.literal('number'), max: z.number().int().min(1).max(numberMax).default(numberMax) }),
   /** Digits one by one; "oh" is zero. The value is a string of figures. */
-  z.strictObject({
+  strictObject({
     type: z.literal('digits'),
     min: z.number().int().min(1).max(slotLengthMax).default(2),
     max: z.number().int().min(1).max(slotLengthMax).default(16),
   }),
   /** Letters one by one. Many sound alike on a telephone: leave out those the caller will not need. */
-  z.strictObject({
+  strictObject({
     type: z.literal('letters'),
     letters: z
       .string()
@@ -37,13 +38,13 @@ const slotSchema = z.discriminatedUnion('type', [
     max: z.number().int().min(1).max(slotLengthMax).default(16),
   }),
   /** One of these, each one word or several. The value is the text given here. */
-  z.strictObject({ type: z.literal('choice'), values: z.array(z.string().max(phraseLengthMax)).min(1).max(phrasesMax) }),
+  strictObject({ type: z.literal('choice'), values: z.array(z.string().max(phraseLengthMax)).min(1).max(phrasesMax) }),
 ]);
 
 const phraseSchema = z.string().min(1).max(phraseLengthMax);
 const replySchema = z.string().min(1).max(replyLengthMax);
 
-const intentSchema = z.strictObject({
+const intentSchema = strictObject({
   name: z.string().regex(/^[a-z][a-z0-9_]*$/, 'small letters, digits and _'),
   /** What is listened for, in the notation of `phrase.ts`. */
   phrases: z.array(phraseSchema).max(phrasesMax).default([]),
@@ -57,7 +58,7 @@ const intentSchema = z.strictObject({
   ends_call: z.boolean().default(false),
 });
 
-const grammarSchema = z.strictObject({
+const grammarSchema = strictObject({
   slots: z.record(z.string().regex(/^[a-z][a-z0-9_]*$/, 'small letters, digits and _'), slotSchema).default({}),
   intents: z.array(intentSchema).min(1).max(intentsMax),
   /** Answers to speech that was heard but not understood; the next one is taken with each turn. */
@@ -105,63 +106,83 @@ export type Understood = { readonly intent: Intent; readonly slots: Readonly<Rec
 export const replyWords = ['result', 'time', 'date', 'previous'] as const;
 export const placeholderPattern = /\{([a-z][a-z0-9_]*)\}/g;
 
+/** One place of a grammar that breaks a rule. */
+export type GrammarIssue = { readonly path: readonly string[]; readonly value: unknown; readonly rule: string };
+
+export type CheckedGrammar =
+  | { readonly ok: true; readonly grammar: Grammar }
+  | { readonly ok: false; readonly issues: readonly GrammarIssue[] };
+
 /** Checks and compiles a grammar. Throws `config`, naming path, value and rule. */
 export function parseGrammar(value: unknown): Grammar {
+  const checked = checkGrammar(value);
+  if (checked.ok) return checked.grammar;
+  throw grammarProblem(checked.issues[0]!);
+}
+
+export function grammarProblem({ path, value, rule }: GrammarIssue): EngineError {
+  const shown = JSON.stringify(value)?.slice(0, 80) ?? 'nothing';
+  return new EngineError('config', `grammar: ${path.join('.') || '(root)'}: ${shown}: ${rule}`);
+}
+
+/** Checks and compiles a grammar; all that is wrong with it, unless its shape already is. */
+export function checkGrammar(value: unknown): CheckedGrammar {
   const result = grammarSchema.safeParse(value, { reportInput: true });
   if (!result.success) {
-    const issue = result.error.issues[0]!;
-    throw problem(issue.path.map(String), issue.input, issue.message);
+    const issues = result.error.issues.map((issue) => ({ path: pathOf(issue), value: foundAt(issue), rule: issue.message }));
+    return { ok: false, issues };
   }
   const json = result.data;
+  const issues: GrammarIssue[] = [];
+  const compile = (text: string, path: readonly string[], slots: Readonly<Record<string, Slot>>): Phrase => {
+    try {
+      const phrase = parsePhrase(text);
+      for (const name of slotsIn(phrase)) if (!Object.hasOwn(slots, name)) throw new Error(`there is no slot '${name}' here`);
+      return phrase;
+    } catch (error) {
+      issues.push({ path, value: text, rule: (error as Error).message });
+      return nothing;
+    }
+  };
   const choices = Object.fromEntries(
-    Object.entries(json.slots).flatMap(([name, slot]) =>
-      slot.type === 'choice'
-        ? [
-            [
-              name,
-              slot.values.map((text, index) => ({
-                value: text,
-                phrase: compile(text, ['slots', name, 'values', String(index)], {}),
-              })),
-            ],
-          ]
-        : [],
-    ),
+    Object.entries(json.slots).flatMap(([name, slot]) => {
+      if (slot.type !== 'choice') return [];
+      const phraseOf = (text: string, index: number): Phrase => compile(text, ['slots', name, 'values', String(index)], {});
+      return [[name, slot.values.map((text, index) => ({ value: text, phrase: phraseOf(text, index) }))]];
+    }),
   );
   const names = new Set<string>();
   const intents = json.intents.map((intent, index) => {
     const path = ['intents', String(index)];
-    if (names.has(intent.name)) throw problem([...path, 'name'], intent.name, 'each intent has a name of its own');
+    if (names.has(intent.name))
+      issues.push({ path: [...path, 'name'], value: intent.name, rule: 'each intent has a name of its own' });
     names.add(intent.name);
     if (intent.phrases.length + intent.typed.length === 0)
-      throw problem([...path, 'phrases'], intent.phrases, 'at least one phrase, or one under typed');
+      issues.push({ path: [...path, 'phrases'], value: intent.phrases, rule: 'at least one phrase, or one under typed' });
     const spoken = intent.phrases.map((text, at) => compile(text, [...path, 'phrases', String(at)], json.slots));
     const typed = intent.typed.map((text, at) => compile(text, [...path, 'typed', String(at)], json.slots));
-    intent.replies.forEach((reply, at) => {
+    for (const [at, reply] of intent.replies.entries()) {
       for (const [, name] of reply.matchAll(placeholderPattern)) {
-        if (!(replyWords as readonly string[]).includes(name!) && !(name! in json.slots)) {
-          throw problem([...path, 'replies', String(at)], `{${name}}`, `neither a slot nor one of ${replyWords.join(', ')}`);
-        }
+        if ((replyWords as readonly string[]).includes(name!) || Object.hasOwn(json.slots, name!)) continue;
+        const rule = `neither a slot nor one of ${replyWords.join(', ')}`;
+        issues.push({ path: [...path, 'replies', String(at)], value: `{${name}}`, rule });
       }
-    });
+    }
     return { ...intent, spoken, readable: [...spoken, ...typed] };
   });
-  return { slots: json.slots, intents, notUnderstood: json.not_understood, pronunciations: json.pronunciations, choices };
+  if (issues.length > 0) return { ok: false, issues };
+  const { slots, not_understood: notUnderstood, pronunciations } = json;
+  return { ok: true, grammar: { slots, intents, notUnderstood, pronunciations, choices } };
 }
 
-function compile(text: string, path: string[], slots: Readonly<Record<string, Slot>>): Phrase {
-  try {
-    const phrase = parsePhrase(text);
-    for (const name of slotsIn(phrase)) if (!(name in slots)) throw new Error(`there is no slot '${name}' here`);
-    return phrase;
-  } catch (error) {
-    throw problem(path, text, (error as Error).message);
-  }
+/** Of unknown keys: the first of them. */
+function pathOf(issue: z.core.$ZodIssue): string[] {
+  return [...issue.path, ...(issue.code === 'unrecognized_keys' ? issue.keys.slice(0, 1) : [])].map(String);
 }
 
-function problem(path: readonly string[], value: unknown, rule: string): EngineError {
-  const shown = JSON.stringify(value)?.slice(0, 80) ?? 'nothing';
-  return new EngineError('config', `grammar: ${path.join('.') || '(root)'}: ${shown}: ${rule}`);
+function foundAt(issue: z.core.$ZodIssue): unknown {
+  if (issue.code !== 'unrecognized_keys') return issue.input;
+  return (issue.input as Readonly<Record<string, unknown>> | undefined)?.[issue.keys[0] ?? ''];
 }
 
 /**
@@ -218,6 +239,12 @@ export function letterWords(grammar: Grammar): Map<string, string> {
   return new Map(letters.map((letter) => [letter, (spoken.has(letter) ? letterPrefix : decoyPrefix) + letter]));
 }
 
+/** What is wrong with a grammar that is to be listened with; undefined: nothing. Typed words alone are enough for a conversation in text. */
+export function nothingToHear({ intents }: Grammar): GrammarIssue | undefined {
+  if (intents.some(({ spoken }) => spoken.length > 0)) return undefined;
+  return { path: ['intents'], value: intents.map(({ name }) => name), rule: 'at least one of them has a phrase to listen for' };
+}
+
 function usedSlots(grammar: Grammar): [string, Slot][] {
   const used = new Set(grammar.intents.flatMap((intent) => intent.spoken.flatMap(slotsIn)));
   return Object.entries(grammar.slots).filter(([name]) => used.has(name));
@@ -234,8 +261,9 @@ const decoyWeight = '0.000000000001';
 
 /** The grammar in the Java Speech Grammar Format. `nameOf`: what the recogniser calls a word. */
 export function jsgfOf(grammar: Grammar, nameOf: (word: string) => string = (word) => word): string {
+  const problem = nothingToHear(grammar);
+  if (problem !== undefined) throw grammarProblem(problem);
   const intents = grammar.intents.filter((intent) => intent.spoken.length > 0);
-  if (intents.length === 0) throw problem(['intents'], [], 'at least one of them has a phrase to listen for');
   const alternatives = intents.map(
     (intent) => `/${intent.weight.toFixed(30)}/ (${intent.spoken.map((phrase) => jsgfPhrase(phrase, nameOf)).join(' | ')})`,
   );

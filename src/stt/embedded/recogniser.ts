@@ -4,14 +4,13 @@
  *
  * Synchronous but for loading. Only on a pool thread: the package installs a handler for uncaught exceptions of its thread.
  */
-import { readFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { join } from 'node:path';
 import createModule from 'soundswallower';
 import { EngineError } from '../../shared/errors.js';
 import { unintelligible } from '../port.js';
+import { modelFolder, notInDictionary, readDictionary, soundsOf } from './dictionary.js';
 import { type Evidence, judge, type Piece } from './evidence.js';
-import { dictionaryWords, isDecoy, jsgfOf, letterWords, ownWord, parseGrammar, transcriptOf } from './grammar.js';
+import { dictionaryWords, grammarProblem, isDecoy, jsgfOf, letterWords, ownWord, parseGrammar, transcriptOf } from './grammar.js';
 import { levelled } from './level.js';
 import { letterSounds, phones } from './sounds.js';
 
@@ -60,11 +59,10 @@ export class Recogniser {
   /** Takes about 150 ms and 60 MB. Throws `missing` when the package cannot be loaded. */
   static async load(): Promise<Recogniser> {
     try {
-      const modelBase = `${join(dirname(fileURLToPath(import.meta.resolve('soundswallower'))), 'model')}/`;
       const quiet = (): void => {};
       // What it prints repeats what it throws.
-      const module = await createModule({ modelBase, print: quiet, printErr: quiet } as object);
-      const dictionary = await readFile(join(modelBase, 'en-us', 'dict.txt'), 'utf8');
+      const module = await createModule({ modelBase: modelFolder(), print: quiet, printErr: quiet } as object);
+      const dictionary = readDictionary();
       const words = await newDecoder(module, wordProbability);
       const sounds = await newDecoder(module, soundProbability);
       sounds.add_words(...phones.map((phone): [string, string] => [soundWord(phone), phone]));
@@ -109,20 +107,12 @@ export class Recogniser {
   #prepare(json: unknown): string {
     const grammar = parseGrammar(json);
     const wanted = dictionaryWords(grammar);
-    const sounds = new Map<string, string[]>();
-    for (const [, word, ways] of this.#dictionary.matchAll(/^(\S+?)(?:\(\d+\))? (.+)$/gm)) {
-      if (wanted.has(word!)) sounds.set(word!, [...(sounds.get(word!) ?? []), ways!]);
-    }
+    const sounds = soundsOf(wanted, this.#dictionary);
     const names = new Map<string, string>();
     for (const [word, where] of wanted) {
       const own = grammar.pronunciations[word];
       const ways = [...new Set([...(own ?? []), ...(sounds.get(word) ?? [])])];
-      if (ways.length === 0) {
-        throw new EngineError(
-          'config',
-          `grammar: ${where}: "${word}": not in the dictionary; say how it sounds under pronunciations`,
-        );
-      }
+      if (ways.length === 0) throw grammarProblem({ path: [where], value: word, rule: notInDictionary });
       // Another grammar may have other sounds for the same word.
       const name = own === undefined ? word : ownWord(word, this.#indexOf(ways));
       names.set(word, name);
