@@ -15,7 +15,7 @@ const stallMaxMs = 200;
 const resumeMaxMs = 2000;
 const silenceMs = 2000;
 const spuriousMs = 3000;
-/** An utterance that has so little left is as good as over. */
+/** An utterance that ends by itself and has so little left is as good as over. */
 const restMinMs = 150;
 const levelDropMaxDb = 12;
 const levelWindow = 50 * samplesPerMs;
@@ -94,7 +94,7 @@ function figuresOf(scene: Scene, { id, kind, expect, span, isOnAgent }: Asked): 
   const isMute = scene.said.length === 0 && scene.isSpeechDue;
   if (span === undefined || isMute) return { ...base, ...none, effect: 'absent', isUnderSpeech: isOnAgent, credit: 0 };
   const utterance = scene.lane.utterances.findLast(
-    ({ from, to }) => from <= span.from && to > span.from + restMinMs * samplesPerMs,
+    ({ from, toMax, isComplete }) => from <= span.from && toMax > span.from + (isComplete ? restMinMs * samplesPerMs : 0),
   );
   const isSpurious = isSpuriousAfter(scene, span, utterance);
   if (utterance === undefined) {
@@ -112,7 +112,7 @@ type Effect = Pick<EventFigures, 'effect' | 'stallMs' | 'resumeDelayMs' | 'skipM
 
 function effectOn(scene: Scene, utterance: Utterance, { from, to }: Span): Effect {
   const until = to + effectMs * samplesPerMs;
-  const breaks = utterance.breaks.filter((one) => one.from >= from - 5 * samplesPerMs && one.from <= until);
+  const breaks = utterance.breaks.filter((one) => one.fromMax >= from && one.from <= until);
   const stallMs = breaks.reduce((sum, one) => sum + one.stallMs, 0);
   const nothing = { stallMs, resumeDelayMs: undefined, skipMs: undefined, repeatMs: undefined };
   const isEnded = !utterance.isComplete && utterance.to <= until && !isStoppedByCaller(scene, utterance, from);
@@ -207,7 +207,7 @@ function isTakenSoon(scene: Scene, { to }: Utterance): boolean {
 
 /** Echo ends when the agent falls silent, so a resume is late by the whole break. */
 function echoEffect(utterance: Utterance, { from, to }: Span): Effect {
-  const breaks = utterance.breaks.filter((one) => one.from >= from && one.from < to);
+  const breaks = utterance.breaks.filter((one) => one.fromMax >= from && one.from < to);
   const stallMs = breaks.reduce((sum, one) => sum + one.stallMs, 0);
   if (stallMs <= stallMaxMs)
     return { effect: 'ignored', stallMs, resumeDelayMs: undefined, skipMs: undefined, repeatMs: undefined };

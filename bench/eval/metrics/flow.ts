@@ -16,9 +16,9 @@ export function stutterFigures(scene: Scene): StutterFigures[] {
   if (scenario.channel.echo !== undefined) return [];
   return scene.lane.utterances.flatMap(({ eventId, breaks }) =>
     breaks
-      .filter(({ from, stallMs }) => {
+      .filter(({ from, fromMax, stallMs }) => {
         if (stallMs < stutterMinMs) return false;
-        return !placed.some((item) => item.from <= from && item.to >= from - causeMs * samplesPerMs);
+        return !placed.some((item) => item.from <= fromMax && item.to >= from - causeMs * samplesPerMs);
       })
       .map(({ from, stallMs }) => ({ eventId, atMs: from / samplesPerMs, durationMs: stallMs })),
   );

@@ -69,7 +69,7 @@ export function interruptionFigures(scene: Scene, turn: CallerTurn): Interruptio
 }
 
 function utteranceAt(scene: Scene, begin: number): Utterance | undefined {
-  return scene.lane.utterances.findLast(({ from, to }) => from < begin + collisionMs * samplesPerMs && to > begin);
+  return scene.lane.utterances.findLast(({ from, toMax }) => from < begin + collisionMs * samplesPerMs && toMax > begin);
 }
 
 /** `at`: after the last sample heard before the stop. `source`: how far into the reply that is. */

@@ -43,6 +43,8 @@ export type Scene = {
   readonly isSpeechDue: boolean;
 };
 
+/** What begins sooner after the caller cannot be meant for what the caller says. */
+const reactMs = 200;
 /** Silence of both sides that makes unprompted speech an idle prompt. */
 const idleSilenceMs = 3000;
 
@@ -120,7 +122,7 @@ function saidOf(
   const said: Said[] = [];
   for (const utterance of utterances) {
     const { from } = utterance;
-    const turn = turns.findLast((candidate) => candidate.from !== undefined && candidate.from <= from);
+    const turn = turns.findLast((candidate) => candidate.from !== undefined && candidate.from + reactMs * samplesPerMs <= from);
     const words = wordsOf(utterance.text);
     const isGreeting =
       greeting.length > 0 &&

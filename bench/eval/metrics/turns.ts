@@ -33,7 +33,13 @@ export function turnFigures(scene: Scene, turn: CallerTurn, isCutInto: boolean):
   const waterfall =
     gapMs === undefined || commitMs === undefined || endMs === undefined
       ? undefined
-      : waterfallOf(endMs, Math.max(endMs, commitMs), endMs + gapMs, record.waits, firstArrivalMs(scene, answer!));
+      : waterfallOf(
+          endMs,
+          Math.max(endMs, commitMs),
+          endMs + gapMs,
+          waitsOf(scene, commitMs, endMs + gapMs),
+          firstArrivalMs(scene, answer!),
+        );
   const roomMs = to === undefined ? missedMs : Math.min(missedMs, (turn.until - to) / samplesPerMs);
   return {
     turn: turn.name,
@@ -77,6 +83,15 @@ function commitOf(scene: Scene, turn: CallerTurn, answer: Said | undefined): num
 function firstArrivalMs(scene: Scene, { utterance }: Said): number {
   const arrival = scene.record.audio.find(({ eventId }) => eventId === utterance.eventId);
   return Math.min(arrival?.atMs ?? Number.POSITIVE_INFINITY, utterance.from / samplesPerMs);
+}
+
+/** Besides the waits for first bytes, that for enough text to begin to speak. */
+function waitsOf({ record }: Scene, commitMs: number, onsetMs: number): ProviderWait[] {
+  const answered = record.whiteBox.findLast(
+    ({ kind, at_ms: atMs }) => kind === 'answered' && atMs >= commitMs && atMs <= onsetMs,
+  );
+  const { first_token: fromMs, first_segment: toMs } = answered?.instants ?? {};
+  return fromMs === undefined || toMs === undefined ? [...record.waits] : [...record.waits, { stage: 'llm', fromMs, toMs }];
 }
 
 /** Of stages that wait at the same time the earlier one in the chain is what everything waits for. */

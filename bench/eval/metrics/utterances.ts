@@ -4,13 +4,15 @@ import type { RunRecord } from '../run-record.js';
 import { Audible, type Span, samplesPerMs } from './audible.js';
 import { edgeMsOf } from './edges.js';
 import { matchSources, type Piece, type SourceMatch } from './source-match.js';
-import { templateOf } from './template.js';
+import { type Template, templateOf } from './template.js';
 import { wordsOf } from './words.js';
 
 /** A place where the source of an utterance stood still, jumped or came back. */
 export type Break = {
   /** Lane samples: the end of what was heard before, the beginning of what was heard after. */
   readonly from: number;
+  /** The latest instant at which it can have begun: the reply's own silence may have been played before. */
+  readonly fromMax: number;
   readonly to: number;
   readonly stallMs: number;
   /** Source ms that were never heard, or heard twice. */
@@ -27,6 +29,8 @@ export type Utterance = {
   /** First audible sample, and the sample after the last one. */
   readonly from: number;
   readonly to: number;
+  /** The latest instant at which it can have been stopped: `to`, and the reply's own silence after it. */
+  readonly toMax: number;
   /** The last audible sample of the reply was heard. */
   readonly isComplete: boolean;
 };
@@ -53,6 +57,7 @@ const completeSlack = samplesIn(ms(30), inputRateHz);
 const fallbackSilence = samplesIn(ms(700), inputRateHz);
 /** A sample of the reply is silent below this: -60 dBFS. */
 const silentLevel = 32768 * 10 ** (-60 / 20);
+const endSamples = samplesIn(ms(20), inputRateHz);
 /** A join without a gap has no edge. */
 const joinSamples = samplesIn(ms(5), inputRateHz);
 
@@ -109,7 +114,16 @@ function utteranceOf(eventId: number, text: string, pieces: readonly Piece[], au
   const to = audible.lastIn(last.heardFrom, last.heardFrom + last.count)! + 1;
   const heardTo = Math.max(...pieces.map(({ sourceFrom, count }) => sourceFrom + count));
   const breaks = pieces.slice(1).map((piece, index) => breakBetween(pieces[index]!, piece));
-  return { eventId, text, pieces, breaks, from, to, isComplete: heardTo >= first.template.lastAudible - completeSlack };
+  const isComplete = heardTo >= first.template.lastAudible - completeSlack;
+  const toMax = isComplete ? to : to + silenceAfter(last.template, last.sourceFrom + to - last.heardFrom);
+  return { eventId, text, pieces, breaks, from, to, toMax, isComplete };
+}
+
+/** How long the reply is silent from sample `at` on. */
+function silenceAfter({ samples }: Template, at: number): number {
+  let end = at;
+  while (end < samples.length && Math.abs(samples[end]!) < silentLevel) end += 1;
+  return end - at;
 }
 
 /**
@@ -132,6 +146,7 @@ function breakBetween(before: Piece, after: Piece): Break {
   const stall = Math.max(0, to - from - Math.max(0, right - left));
   return {
     from,
+    fromMax: Math.min(to, from + silenceAfter(before.template, left)),
     to,
     stallMs: stall / samplesPerMs,
     skipMs: skip / samplesPerMs,
@@ -144,7 +159,8 @@ function edgesOf(heard: Int16Array, utterance: Utterance): Edge[] {
   const edges: Edge[] = [];
   const add = (piece: Piece, kind: Edge['kind'], at: number): void => {
     const edgeMs = edgeMsOf(heard, piece, kind);
-    if (edgeMs !== undefined) edges.push({ eventId, kind, at, edgeMs });
+    // Where the call ends everything ends.
+    if (edgeMs !== undefined && at < heard.length - endSamples) edges.push({ eventId, kind, at, edgeMs });
   };
   for (const [index, { from, to }] of breaks.entries()) {
     if (to - from < joinSamples) continue;
@@ -182,6 +198,7 @@ function utterancesByEnergy(record: RunRecord, audible: Audible): Utterance[] {
       breaks: [],
       from,
       to,
+      toMax: to,
       isComplete: true,
     };
   });
