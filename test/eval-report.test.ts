@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import * as fc from 'fast-check';
 import { test } from 'tap';
-import { compare, comparisonText, type PlainScores } from '../bench/eval/report/baseline.js';
+import { compare, comparisonText, type Scorer } from '../bench/eval/report/baseline.js';
 import { ecdfChart, ecdfSteps } from '../bench/eval/report/ecdf-chart.js';
 import { envelopeOf } from '../bench/eval/report/envelope.js';
 import { eventLines } from '../bench/eval/report/event-lines.js';
@@ -31,6 +31,8 @@ import { tradeOffRange } from '../bench/eval/report/trade-off.js';
 import { waterfallGeometry } from '../bench/eval/report/waterfall.js';
 import { writeReport } from '../bench/eval/report/write-report.js';
 import { metricIds, type ScenarioFigures } from '../bench/eval/result.js';
+import type { PlainScores } from '../bench/eval/score.js';
+import { drawsOf } from '../bench/eval/statistics.js';
 import { readWav } from '../src/audio/wav.js';
 import { evaluationResult, eventFigures, runWithEverything, scenarioFigures, turnFigures } from './support/eval-result.js';
 import { pick, readXml, type XmlElement } from './support/xml.js';
@@ -337,11 +339,15 @@ test('trend: nothing from one version, a line from two', (t) => {
   t.end();
 });
 
-/** Ten less the mean gap in half seconds. */
-function scoreByGap(scenarios: readonly ScenarioFigures[]): PlainScores {
-  const gaps = scenarios.flatMap(({ turns }) => turns.flatMap(({ gapMs }) => gapMs ?? []));
-  const raw = 10 - gaps.reduce((sum, gap) => sum + gap, 0) / Math.max(1, gaps.length) / 500;
-  return { raw, dims: { D1: raw } };
+/** Ten less the mean gap in half seconds; drawn like the real scores. */
+function scoreByGap(scenarios: readonly ScenarioFigures[], draws = 400): ReturnType<Scorer> {
+  const plain = (chosen: readonly ScenarioFigures[]): PlainScores => {
+    const gaps = chosen.flatMap(({ turns }) => turns.flatMap(({ gapMs }) => gapMs ?? []));
+    const raw = 10 - gaps.reduce((sum, gap) => sum + gap, 0) / Math.max(1, gaps.length) / 500;
+    return { raw, dims: { D1: raw, D2: undefined, D3: undefined, D4: undefined, D5: undefined, D6: undefined } };
+  };
+  const drawn = drawsOf(scenarios.length, 1, draws).map((choice) => plain(Array.from(choice, (index) => scenarios[index]!)));
+  return { exact: plain(scenarios), drawn };
 }
 
 test('baseline: paired differences, significant only when the whole interval says so', (t) => {
@@ -422,7 +428,7 @@ test('the folder: page, JSON and the files of each conversation; the page fetche
   const { record, figures } = runWithEverything();
   const some = evaluationResult();
   const result = { ...some, scenarios: [...some.scenarios, figures] };
-  const baseline = { result: evaluationResult(3, { engineVersion: 'older', seed: 1 }), scoreOf: scoreByGap };
+  const baseline = evaluationResult(3, { engineVersion: 'older', seed: 1 });
   const comparison = await writeReport(folder, result, [record], { baseline });
   t.equal(comparison?.common, 40);
   const text = (name: string): Promise<string> => readFile(join(folder, name), 'utf8');

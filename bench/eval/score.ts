@@ -251,6 +251,29 @@ export function scoresOf(figures: readonly ScenarioFigures[], setting: GateSetti
   };
 }
 
+/** Scores without intervals; `raw`: the total before the cap. */
+export type PlainScores = { readonly raw: number; readonly dims: Readonly<Record<DimId, number | undefined>> };
+
+/**
+ * Scores of all `figures`, and of `draws` drawings of the scenarios; the same drawings for the same scenarios, so that two versions can be compared
+ * draw by draw.
+ */
+export function plainScoresOf(
+  figures: readonly ScenarioFigures[],
+  draws?: number,
+): { readonly exact: PlainScores; readonly drawn: readonly PlainScores[] } {
+  const tallies = groupsOf(figures).map((group) => group.map(tallyOf));
+  const plain = (chosen: readonly Tally[]): PlainScores => {
+    const dims = scoresOfParts(partsOf(chosen));
+    return { raw: totalOf(dims), dims };
+  };
+  const drawn = drawsOf(tallies.length, bootstrapSeed, draws);
+  return {
+    exact: plain(tallies.flat()),
+    drawn: drawn.map((choice) => plain(Array.from(choice, (index) => tallies[index]!).flat())),
+  };
+}
+
 /** Raw totals of `draws` drawings of the scenarios; the same drawings for the same scenarios, so that two agents can be compared draw by draw. */
 export function drawnTotals(figures: readonly ScenarioFigures[], draws?: number): number[] {
   const tallies = groupsOf(figures).map((group) => group.map(tallyOf));

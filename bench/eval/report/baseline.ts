@@ -2,12 +2,11 @@
  * This run beside an older one. Both are scored again, by today's formulas, on the scenarios that both have; the interval of a difference comes from
  * drawing those scenarios anew, the same for both sides, so that what is hard in a scenario cancels out. Pure.
  */
-import { randomOf } from '../../../load/providers/seeded.js';
-import { type DimId, dimIds, type EvaluationResult, type GateId, type Interval, type ScenarioFigures } from '../result.js';
+import { dimIds, type EvaluationResult, type GateId, type Interval, type ScenarioFigures } from '../result.js';
+import { type PlainScores, plainScoresOf } from '../score.js';
 
-/** Totals before the cap of failed gates: gates are compared one by one. */
-export type PlainScores = { readonly raw: number; readonly dims: Readonly<Partial<Record<DimId, number>>> };
-export type ScoreOf = (scenarios: readonly ScenarioFigures[]) => PlainScores;
+/** How scenarios are scored: all of them, and drawn anew `draws` times, the same way for the same scenarios. Totals are those before the cap. */
+export type Scorer = typeof plainScoresOf;
 
 /** A fall of the total by more than this, with its whole interval below zero, fails the run. */
 export const dropMax = 0.3;
@@ -38,19 +37,12 @@ export type Comparison = {
   readonly isWorse: boolean;
 };
 
-export function compare(now: EvaluationResult, before: EvaluationResult, scoreOf: ScoreOf): Comparison {
+export function compare(now: EvaluationResult, before: EvaluationResult, score: Scorer = plainScoresOf): Comparison {
   const [nowBy, beforeBy] = [byKey(now), byKey(before)];
   const common = [...nowBy.keys()].filter((key) => beforeBy.has(key)).sort();
   const figuresOf = (by: ReadonlyMap<string, ScenarioFigures>, keys: readonly string[]) => keys.map((key) => by.get(key)!);
   const deltas =
-    common.length === 0
-      ? []
-      : deltasOf(
-          (keys) => scoreOf(figuresOf(nowBy, keys)),
-          (keys) => scoreOf(figuresOf(beforeBy, keys)),
-          common,
-          now.seed,
-        );
+    common.length === 0 ? [] : deltasOf(score(figuresOf(nowBy, common), draws), score(figuresOf(beforeBy, common), draws));
   const total = deltas[0];
   const gateOf = (result: EvaluationResult, isMet: boolean): GateId[] =>
     result.scores.gates.filter((gate) => gate.isJudged && gate.isMet === isMet).map(({ id }) => id);
@@ -74,35 +66,25 @@ function byKey(result: EvaluationResult): ReadonlyMap<string, ScenarioFigures> {
   return new Map(result.scenarios.map((figures) => [`${figures.id} (${figures.playout})`, figures]));
 }
 
-type ScoreKeys = (keys: readonly string[]) => PlainScores;
-
-function deltasOf(scoreNow: ScoreKeys, scoreBefore: ScoreKeys, common: readonly string[], seed: number): Delta[] {
+function deltasOf(now: ReturnType<Scorer>, before: ReturnType<Scorer>): Delta[] {
   const names = ['total', ...dimIds] as const;
   const read = (scores: PlainScores, name: (typeof names)[number]): number | undefined =>
     name === 'total' ? scores.raw : scores.dims[name];
-  const random = randomOf(seed, 'baseline');
-  const drawn = Array.from({ length: draws }, () => {
-    const keys = common.map(() => common[Math.floor(random() * common.length)]!);
-    return { now: scoreNow(keys), before: scoreBefore(keys) };
-  });
-  const [now, before] = [scoreNow(common), scoreBefore(common)];
   return names.map((name): Delta => {
-    const differences = drawn
-      .flatMap((scores) => difference(read(scores.now, name), read(scores.before, name)) ?? [])
+    const differences = now.drawn
+      .flatMap((scores, index) => difference(read(scores, name), read(before.drawn[index]!, name)) ?? [])
       .sort((a, b) => a - b);
-    const [nowScore, beforeScore] = [read(now, name), read(before, name)];
+    const [nowScore, beforeScore] = [read(now.exact, name), read(before.exact, name)];
+    const count = differences.length;
     return {
       name,
       before: beforeScore,
       now: nowScore,
       delta: difference(nowScore, beforeScore),
       interval:
-        differences.length < draws / 2
+        count < draws / 2
           ? undefined
-          : {
-              low: differences[Math.floor(0.025 * differences.length)]!,
-              high: differences[Math.ceil(0.975 * differences.length) - 1]!,
-            },
+          : { low: differences[Math.floor(0.025 * count)]!, high: differences[Math.ceil(0.975 * count) - 1]! },
     };
   });
 }

@@ -26,6 +26,7 @@ export function honesty(result: EvaluationResult): Honest {
 
 function runNotes({ clock, profile, timing, scores, mutant, playouts }: EvaluationResult): string[] {
   const unjudged = scores.gates.filter(({ isJudged }) => !isJudged);
+  const notes = [...new Set(unjudged.flatMap(({ note }) => note ?? []))];
   return [
     clock === 'virtual'
       ? 'Virtual clock: engine, caller and providers ran in one thread on an injected clock. Work costs no time there, so latencies hold no computing and no scheduling, and gates G1 to G3 are not judged.'
@@ -33,6 +34,6 @@ function runNotes({ clock, profile, timing, scores, mutant, playouts }: Evaluati
     ...(profile === 'reference' ? [] : [`Profile “${profile}”, not “reference”: gate G1 is not judged.`]),
     ...(playouts.length > 1 ? [] : [`Playout: ${playouts.join(', ')} only.`]),
     ...(mutant === undefined ? [] : [`The engine was broken on purpose: ${mutant}.`]),
-    ...unjudged.flatMap(({ id, note }) => (note === undefined ? [] : [`${id}: ${note}`])),
+    ...notes.map((note) => `${unjudged.flatMap((gate) => (gate.note === note ? [gate.id] : [])).join(', ')}: ${note}`),
   ];
 }

@@ -17,7 +17,12 @@ export type MatrixRow = {
   readonly isHead?: boolean;
 };
 
-export const matrixGeometry = { top: 26, rowHeight: 30, cellWidth: 74, gap: 2 } as const;
+export const matrixGeometry = { top: 26, headStep: 11, rowHeight: 30, cellWidth: 74, gap: 2 } as const;
+
+/** Names of columns are broken at their commas. */
+function headLines(column: string): string[] {
+  return column.split(/(?<=,) /);
+}
 
 /** The left edge of the cells: as wide as the longest row name. */
 export function matrixLeft(rows: readonly MatrixRow[]): number {
@@ -25,11 +30,17 @@ export function matrixLeft(rows: readonly MatrixRow[]): number {
 }
 
 export function matrix(name: string, columns: readonly string[], rows: readonly MatrixRow[]): string {
-  const { top, rowHeight, cellWidth, gap } = matrixGeometry;
+  const { headStep, rowHeight, cellWidth, gap } = matrixGeometry;
+  const lineCount = Math.max(1, ...columns.map((column) => headLines(column).length));
+  const top = matrixGeometry.top + (lineCount - 1) * headStep;
   const left = matrixLeft(rows);
-  const heads = columns.map((column, index) =>
-    label(column, { class: 'tick', x: left + index * cellWidth + cellWidth / 2, y: top - 9, 'text-anchor': 'middle' }),
-  );
+  const heads = columns.flatMap((column, index) => {
+    const lines = headLines(column);
+    const x = left + index * cellWidth + cellWidth / 2 - gap / 2;
+    return lines.map((line, at) =>
+      label(line, { class: 'tick', x, y: top - 9 - (lines.length - 1 - at) * headStep, 'text-anchor': 'middle' }),
+    );
+  });
   const body = rows.map((row, rowIndex) => {
     const y = top + rowIndex * rowHeight;
     const sign =

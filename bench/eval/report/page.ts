@@ -140,7 +140,7 @@ function gates({ gates: all }: Scores): string {
       ({ name, value, limit, isMost, isMet }) =>
         `<span class="condition${isMet || !gate.isJudged ? '' : ' bad'}">${escapeText(name)} <b>${value === undefined ? '–' : plain(value)}</b> ${isMost ? '≤' : '≥'} ${plain(limit)}</span>`,
     );
-    return `<tr><td class="${tone}">${word}</td><th>${gate.id} ${escapeText(gate.name)}</th><td class="text">${conditions.join('')}${gate.note === undefined ? '' : `<span class="quiet">${escapeText(gate.note)}</span>`}</td></tr>`;
+    return `<tr><td class="${tone}">${word}</td><th>${gate.id} ${escapeText(gate.name)}</th><td class="text">${conditions.join('')}${gate.note === undefined ? '' : `<span class="condition quiet">${escapeText(gate.note)}</span>`}</td></tr>`;
   });
   return section('Gates', [`<div class="scroll"><table class="gates">${rows.join('')}</table></div>`]);
 }

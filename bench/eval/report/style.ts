@@ -39,11 +39,11 @@ figcaption{margin-top:.5rem;font-size:.88rem;color:var(--quiet)}figcaption b{col
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;font-size:.9rem}
 td,th{padding:.28rem .9rem .28rem 0;text-align:right;border-bottom:1px solid var(--line);font-weight:400;white-space:nowrap;vertical-align:top}
 th:first-child,td:first-child,td+th,.text{text-align:left}tr:first-child>th{color:var(--quiet)}.gates th,.stats tr+tr>th,.scenarios tr+tr>th{color:var(--ink)}.gates tr:first-child th{color:var(--ink)}
-tr.head th{padding-top:1.1rem;font-weight:600;text-align:left}.text{white-space:normal}.condition{display:inline-block;margin-right:1.2rem}
+tr.head th{padding-top:1.1rem;font-weight:600;text-align:left}.text{white-space:normal}.condition{display:block}
 .scenarios th:nth-child(2),.gates th{text-align:left}.scenarios td+th{white-space:normal;min-width:15rem}.scenarios td{font-size:.85rem}.scenarios a{margin-left:.35rem}
 .key{display:inline-block;margin-right:.9rem}.key i{display:inline-block;width:.75em;height:.75em;border-radius:2px;margin-right:.35em;vertical-align:-.02em}
 .b-agent{background:var(--agent)}.b-hold{background:var(--hold)}.b-caller{background:var(--caller)}
 details{margin:.5rem 0;padding:.5rem .9rem;background:var(--surface);border:1px solid var(--line);border-radius:.6rem}summary{cursor:pointer}details .scroll{margin-top:.6rem}
 footer{margin-top:3rem;font-size:.85rem}
-@media print{@page{margin:14mm}main{max-width:none;padding:0}body{font-size:10pt}figure,details,.verdict,tr{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}.scroll svg,.wide svg{min-width:0}.scenarios td:last-child,.scenarios th:last-child{display:none}.verdict,figure{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
+@media print{@page{margin:14mm}main{max-width:none;padding:0}body{font-size:10pt}figure,details,.verdict,tr{break-inside:avoid}h2{break-after:avoid}.scroll{overflow:visible}.scroll svg,.wide svg{min-width:0}table{font-size:8pt}.scenarios td,.scenarios th{white-space:normal}.scenarios td:last-child,.scenarios th:last-child{display:none}.verdict,figure{-webkit-print-color-adjust:exact;print-color-adjust:exact}}
 `.replace(/\n/g, '');

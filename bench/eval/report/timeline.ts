@@ -75,7 +75,7 @@ const row = {
   barHeight: 13,
   barStep: 15,
   markStep: 11,
-  markLevels: 3,
+  markLevels: 5,
   caller: { middle: 26, half: 26 },
   heard: { middle: 82, half: 26 },
   reply: 112,

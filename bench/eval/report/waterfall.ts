@@ -28,6 +28,8 @@ export function waterfallPicture({ title, gapMs, stages }: Waterfall, fromMs: nu
   const rows = stages.map(({ name, means, colour, fromMs: start, toMs: end }, index) => {
     const y = top + index * rowHeight;
     const length = `${Math.round(end - start)}`;
+    // Beyond the line of the first sound nothing is written.
+    const hasRoom = x(end) + textWidth(length, 10) + 6 < x(gapMs) || x(start) - textWidth(length, 10) < x(0) + 4;
     return (
       element(
         'rect',
@@ -43,7 +45,11 @@ export function waterfallPicture({ title, gapMs, stages }: Waterfall, fromMs: nu
         hint(`${name}: ${means}; ${length} ms`),
       ) +
       label(name, { x: left - 8, y: y + 15, 'text-anchor': 'end' }) +
-      label(length, { class: 'tick halo', x: x(end) + 4, y: y + 15 })
+      label(length, {
+        class: 'tick halo',
+        y: y + 15,
+        ...(hasRoom ? { x: x(end) + 4 } : { x: x(start) - 4, 'text-anchor': 'end' }),
+      })
     );
   });
   const first = element('line', { class: 's-audio', 'stroke-width': 1.6, x1: x(gapMs), x2: x(gapMs), y1: top - 10, y2: bottom });

@@ -8,7 +8,7 @@ import { writeWav } from '../../../src/audio/wav.js';
 import { hz } from '../../../src/shared/units.js';
 import type { EvaluationResult, ScenarioFigures } from '../result.js';
 import type { PlayoutKind, RunRecord } from '../run-record.js';
-import { type Comparison, compare, type ScoreOf } from './baseline.js';
+import { type Comparison, compare } from './baseline.js';
 import { eventLines } from './event-lines.js';
 import { type PageTimeline, reportPage } from './page.js';
 import { reportJson } from './report-json.js';
@@ -49,8 +49,8 @@ export async function writeRun(
 }
 
 export type ReportOptions = {
-  /** A run to stand beside this one, and how scenarios are scored. */
-  readonly baseline?: { readonly result: EvaluationResult; readonly scoreOf: ScoreOf };
+  /** A run to stand beside this one. */
+  readonly baseline?: EvaluationResult;
   /** Older results for the trend, the oldest first. The baseline is added at their end when it is not among them. */
   readonly history?: readonly EvaluationResult[];
 };
@@ -71,8 +71,8 @@ export async function writeReport(
     if (figures !== undefined) await writeRun(folder, record, figures, result.playouts);
   }
   const { baseline, history = [] } = options;
-  const comparison = baseline === undefined ? undefined : compare(result, baseline.result, baseline.scoreOf);
-  const older = baseline === undefined || history.includes(baseline.result) ? history : [...history, baseline.result];
+  const comparison = baseline === undefined ? undefined : compare(result, baseline);
+  const older = baseline === undefined || history.includes(baseline) ? history : [...history, baseline];
   const nameOf = ({ id, playout }: ScenarioFigures): string => runName(id, playout, result.playouts);
   await writeFile(join(folder, 'report.json'), reportJson(result));
   const timelines = await Promise.all(
