@@ -9,6 +9,9 @@ import type { ScenarioClips } from '../suite.js';
 import type { Hearing } from './hearing.js';
 
 const samplesPerMs = 16;
+/** An answer may begin this long before the caller has finished, and is waited for this long. */
+const earlyAnswerMs = 250;
+const answerWaitMs = 6000;
 
 /** Something to be heard from the caller's side; `samples` is undefined for what has no sound. */
 export type Placement = { readonly placed: Placed; readonly samples: Int16Array | undefined };
@@ -74,7 +77,24 @@ export class Script {
   endMs(nowMs: number): number {
     const { after, ms } = this.#scenario.end;
     const reached = this.#resolve({ after, ms }, this.#parts.length, nowMs);
-    return reached?.isFirm === true ? reached.sample / samplesPerMs : Number.POSITIVE_INFINITY;
+    if (reached?.isFirm !== true) return Number.POSITIVE_INFINITY;
+    return Math.max(reached.sample / samplesPerMs, this.#answerEndMs(nowMs, ms));
+  }
+
+  /** When the caller has heard the answer to its last turn to its end, or waited for it in vain: nobody hangs up before. */
+  #answerEndMs(nowMs: number, ms: number): number {
+    const turns = this.#scenario.steps.flatMap(({ role }, index) => (role === 'turn' || role === 'interrupt' ? [index] : []));
+    const parts = turns.map((index) => this.#parts[index]);
+    if (parts.some((part) => part === undefined)) return Number.POSITIVE_INFINITY;
+    const spokenMs = Math.max(0, ...this.#parts.map((part) => (part?.to ?? 0) / samplesPerMs));
+    const lastMs = Math.max(0, ...parts.map((part) => part!.to / samplesPerMs));
+    for (let k = 1; ; k += 1) {
+      const onset = this.#hearing.onset(k);
+      if (onset === undefined) return Math.max(spokenMs, this.#scenario.expect.answers === 0 ? lastMs : lastMs + answerWaitMs);
+      if (onset.sample / samplesPerMs < lastMs - earlyAnswerMs) continue;
+      const end = this.#hearing.end(k, nowMs);
+      return end?.isFirm === true ? Math.max(spokenMs, end.sample / samplesPerMs + ms) : Number.POSITIVE_INFINITY;
+    }
   }
 
   #part(index: number, from: number): PlacedPart {
