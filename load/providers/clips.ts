@@ -31,6 +31,8 @@ export type Clip = {
   readonly group: string;
   /** How much louder the clip is expected to arrive than it was registered, in dB; unknown: anything within 30 dB. */
   readonly gainDb: number | undefined;
+  /** By how much it must be stronger than everything else to be understood, in place of the recogniser's 5 dB. */
+  readonly snrMinDb: number | undefined;
   /** Share of its words that are misheard, in place of the simulator's own. */
   readonly wordErrorRatio: number | undefined;
 };
@@ -51,6 +53,7 @@ export const clipSchema = z
       .regex(/^[\w:-]{1,100}$/)
       .optional(),
     gainDb: z.number().min(-60).max(30).optional(),
+    snrMinDb: z.number().min(-20).max(60).optional(),
     wordErrorRatio: z.number().min(0).max(1).optional(),
   })
   .refine((clip) => (clip.pcmBase64 === undefined) !== (clip.path === undefined), 'give either pcmBase64 or path')
@@ -108,15 +111,16 @@ export class ClipLibrary {
       return known;
     }
     const words = wordsOf(registration, audio, audio.length);
-    const { id, group = '', gainDb, wordErrorRatio } = registration;
-    const isSameWay = known?.group === group && known.gainDb === gainDb && known.wordErrorRatio === wordErrorRatio;
+    const { id, group = '', gainDb, snrMinDb, wordErrorRatio } = registration;
+    const way = { group, gainDb, snrMinDb, wordErrorRatio };
+    const isSameWay = known !== undefined && Object.entries(way).every(([name, value]) => known[name as keyof Clip] === value);
     if (known !== undefined && isSameWay && isEqual(known, audio)) {
       // The same audio again (a load program that is run twice) keeps its place in the indexes.
       known.words.splice(0, known.words.length, ...words);
       return known;
     }
     if (known !== undefined) this.#retire(known);
-    const clip: Clip = { id, audio, length: audio.length, words, group, gainDb, wordErrorRatio };
+    const clip: Clip = { id, audio, length: audio.length, words, ...way };
     this.#clips.set(clip.id, clip);
     this.#samples += audio.length;
     return clip;

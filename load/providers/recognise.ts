@@ -11,13 +11,21 @@ import { pickOf, randomOf } from './seeded.js';
 
 /** Share of a word's samples that must have arrived. */
 const coverageMin = 0.8;
-/** Of a word that was changed on the way: 5 dB over the rest. A fifth of it missing costs as much. */
-const correlationMin = Math.sqrt(1 / (1 + 10 ** -0.5));
+/** A word that was changed on the way must be this much stronger than the rest, in dB, together with what is said around it. */
+const snrMinDb = 5;
+/** By itself it may be weaker: a listener guesses a swallowed "the". */
+const ownSlackDb = 8;
+/** What is said around it: so much in all. */
+const contextSamples = 9600;
 /** How far its level may be from what its clip is expected to arrive with, and from the registered one when nothing is said. */
 const gainToleranceDb = 6;
 const gainMaxDb = 30;
-/** Level of a word (root mean square): below it nobody hears it. */
+/** Level of a clip's words (root mean square) as they arrive: below it nobody hears them. */
 const wordLevelMinDb = -50;
+/** So much of a clip around what was found of it is looked at as well: in noise most of a word may be hidden. */
+const reachSamples = 16_000;
+/** One word found in two ways lies no further apart. */
+const sameWordSamples = 1600;
 /** Two hearings of one clip do not overlap by more: where it was lost in between, its place is only known to some samples. */
 const overlapSamplesMax = 160;
 /** A word that sounds this near the end makes the audio unfinished (a partial), not paused. */
@@ -75,12 +83,13 @@ function spelled(clip: Clip, index: number, text: string, errors: WordErrors): s
   return pickOf(random, confusions) + punctuation;
 }
 
-/** `samples`: how many were found unchanged. */
+/** `samples`: how many were found unchanged. `isFound`: some part of it was found. */
 type Coverage = {
   readonly word: ClipWord;
   readonly index: number;
   samples: number;
   isChanged: boolean;
+  readonly isFound: boolean;
   readonly atSample: number;
 };
 /** One hearing of one clip: words of a clip that is played twice are heard twice. */
@@ -111,7 +120,8 @@ function cover(pass: Pass, segment: Segment, isExact: boolean): void {
     if (samples <= 0) continue;
     let coverage = pass.coverages.get(index);
     if (coverage === undefined) {
-      coverage = { word, index, samples: 0, isChanged: false, atSample: segment.from + word.startSample - segment.clipFrom };
+      const atSample = segment.from + word.startSample - segment.clipFrom;
+      coverage = { word, index, samples: 0, isChanged: false, isFound: true, atSample };
       pass.coverages.set(index, coverage);
     }
     if (isExact) coverage.samples += samples;
@@ -131,20 +141,46 @@ function passesOf(segments: readonly Segment[], exact: ReadonlySet<Segment>): Pa
     pass.segments.push(segment);
     cover(pass, segment, exact.has(segment));
   }
+  for (const pass of passes) if (pass.segments.some((segment) => !exact.has(segment))) reach(pass);
   return passes;
 }
 
-/** In dBFS. */
-function levelOf(clip: Clip, word: ClipWord): number {
-  let energy = 0;
-  for (let index = word.startSample; index < word.endSample; index += 1) energy += clip.audio[index]! ** 2;
-  return 10 * Math.log10(energy / (word.endSample - word.startSample) / 32768 ** 2);
+/** Adds the words around and between what was found of a clip that arrived changed. */
+function reach(pass: Pass): void {
+  const [first, last] = [pass.segments[0]!, pass.segments.at(-1)!];
+  for (const [index, word] of pass.clip.words.entries()) {
+    if (pass.coverages.has(index)) continue;
+    if (word.endSample < first.clipFrom - reachSamples || word.startSample > pass.clipEnd + reachSamples) continue;
+    const near = pass.segments.findLast(({ clipFrom }) => clipFrom <= word.startSample) ?? first;
+    const atSample = word.startSample - near.clipFrom + near.from;
+    if (atSample < first.from - reachSamples || atSample > last.to + reachSamples) continue;
+    pass.coverages.set(index, { word, index, samples: 0, isChanged: true, isFound: false, atSample });
+  }
 }
 
-function isUnderstood(clip: Clip, word: ClipWord, fit: Fit): boolean {
-  if (fit.correlation < correlationMin || levelOf(clip, word) + fit.gainDb < wordLevelMinDb) return false;
-  if (clip.gainDb === undefined) return Math.abs(fit.gainDb) <= gainMaxDb;
-  return Math.abs(fit.gainDb - clip.gainDb) <= gainToleranceDb;
+/** In dBFS, of all its words. */
+function levelOf({ audio, words }: Clip): number {
+  let energy = 0;
+  let count = 0;
+  for (const { startSample, endSample } of words) {
+    for (let index = startSample; index < endSample; index += 1) energy += audio[index]! ** 2;
+    count += endSample - startSample;
+  }
+  return 10 * Math.log10(energy / count / 32768 ** 2);
+}
+
+/** `fitOf`: how samples of the clip arrived. */
+function isUnderstood(clip: Clip, word: ClipWord, fitOf: (from: number, to: number) => Fit): boolean {
+  const reach = Math.max(0, contextSamples - (word.endSample - word.startSample)) / 2;
+  const context = fitOf(Math.max(0, Math.floor(word.startSample - reach)), Math.ceil(word.endSample + reach));
+  const own = fitOf(word.startSample, word.endSample);
+  const snrDb = clip.snrMinDb ?? snrMinDb;
+  if (context.snrDb < snrDb || own.snrDb < snrDb - ownSlackDb) return false;
+  // What was gated away has no energy; what was lost has no place.
+  if (own.totalDb < context.gainDb - gainToleranceDb || own.missingRatio > 1 - coverageMin) return false;
+  const expectedDb = clip.gainDb ?? 0;
+  if (Math.abs(context.gainDb - expectedDb) > (clip.gainDb === undefined ? gainMaxDb : gainToleranceDb)) return false;
+  return levelOf(clip) + context.gainDb >= wordLevelMinDb;
 }
 
 /** Audible blocks of `audio`, as bits. */
@@ -199,20 +235,22 @@ export class Recogniser {
     const stretches = unplacedStretches(blocks, audio.length, exact);
     const narrow = stretches.length === 0 ? undefined : new Signal(narrowbandOf(audio));
     const segments = narrow === undefined ? exact : withCorrelated(group, narrow, stretches, exact);
-    const words: (HeardWord & { readonly atSample: number })[] = [];
+    const words: (HeardWord & { readonly word: ClipWord; readonly atSample: number })[] = [];
     let isPaused = true;
     for (const { clip, coverages, segments: places } of passesOf(segments, new Set(exact))) {
-      for (const { word, index, samples, isChanged, atSample } of coverages.values()) {
+      for (const { word, index, samples, isChanged, isFound, atSample } of coverages.values()) {
         const length = word.endSample - word.startSample;
         const endsAt = atSample + length;
-        if (endsAt > audio.length - partialTailSamples) isPaused = false;
+        if (isFound && endsAt > audio.length - partialTailSamples) isPaused = false;
         if (samples < coverageMin * length) {
           if (!isChanged || narrow === undefined) continue;
-          if (!isUnderstood(clip, word, group.correlation.fit(narrow, places, word.startSample, word.endSample))) continue;
+          if (!isUnderstood(clip, word, (from, to) => group.correlation.fit(narrow, places, from, to))) continue;
         }
         const whole = endsAt <= audio.length ? word.text : word.text.replace(/[.,!?;:…]+$/, '');
         const text = spelled(clip, index, whole, errors);
-        if (text !== '') words.push({ text, startMs: atSample / 16, endMs: Math.min(endsAt, audio.length) / 16, atSample });
+        const isTwice = words.some((other) => other.word === word && Math.abs(other.atSample - atSample) < sameWordSamples);
+        if (text !== '' && !isTwice)
+          words.push({ text, startMs: atSample / 16, endMs: Math.min(endsAt, audio.length) / 16, atSample, word });
       }
     }
     words.sort((left, right) => left.atSample - right.atSample);

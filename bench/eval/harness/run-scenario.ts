@@ -78,8 +78,8 @@ export async function runScenario(
   settings: RunSettings,
   open: HostOpener = engineOpener(),
 ): Promise<RunRecord> {
-  const setup = setupOf(scenario, clips, await voiceOfProcess());
   const seed = runSeedOf(scenario, settings.seed);
+  const setup = setupOf(scenario, clips, await voiceOfProcess(), seed);
   const host = await open(scenario, setup, settings, seed);
   try {
     const { playout } = settings;

@@ -9,12 +9,23 @@ import type { Voice } from '../../../load/providers/voice.js';
 import { inputRateHz } from '../../../src/shared/units.js';
 import { type AgentConfig, parseAgent } from '../../../src/store/agents.js';
 import type { AudioFormat } from '../../../src/wire/events.js';
+import { Channel } from '../clips/channel.js';
 import type { Clip } from '../run-record.js';
 import type { Scenario } from '../scenario.js';
 import type { ScenarioClips } from '../suite.js';
+import { EchoPath } from './echo-path.js';
 import { type KnownText, type KnownTexts, keyOfText } from './hearing.js';
 
 const samplesPerMs = inputRateHz / 1000;
+const frameSamples = 20 * samplesPerMs;
+/**
+ * Speech must be so much stronger than what else sounds; steady noise of the caller's place, for which recognisers are trained, may be this much
+ * stronger than that rule has it.
+ */
+const snrMinDb = 5;
+const noiseToleranceDb = 9;
+/** A peak of -60 dBFS. */
+const wordPeakMin = 33;
 const fallbackAnswer = 'Sorry, could you say that again?';
 /** What the agent says into a long silence, so that its words are known. */
 const idlePhrases = ['Are you still there?', 'I am still here whenever you are ready.'];
@@ -41,13 +52,13 @@ export type ScenarioSetup = {
   readonly known: KnownTexts;
 };
 
-/** `voice`: that of the simulated synthesiser. Fails with `config` when the scenario's own settings are not an agent's. */
-export function setupOf(scenario: Scenario, clips: ScenarioClips, voice: Voice): ScenarioSetup {
+/** `voice`: that of the simulated synthesiser; `seed`: of the run. Fails with `config` when the scenario's own settings are not an agent's. */
+export function setupOf(scenario: Scenario, clips: ScenarioClips, voice: Voice, seed: number): ScenarioSetup {
   const texts = textsOf(scenario);
   return {
     agent: agentOf(scenario),
     answers: answersOf(scenario),
-    registrations: [...callerRegistrations(scenario, clips), ...echoRegistrations(scenario, texts, voice)],
+    registrations: [...callerRegistrations(scenario, clips), ...echoRegistrations(scenario, texts, voice, seed)],
     format: formatOf(scenario),
     known: new Map(texts.map((text) => [keyOfText(text), knownTextOf(voice, text)])),
   };
@@ -125,46 +136,64 @@ export function wordErrorRatioOf({ channel }: Scenario): number {
   return channel.noise_snr_db === undefined ? wordErrorRatios.clean : wordErrorRatios.noisy;
 }
 
+type Label = [startMs: number, endMs: number, text: string];
+
 function callerRegistrations(scenario: Scenario, clips: ScenarioClips): ClipRegistration[] {
-  const gainDb = scenario.channel.gain_db;
   const spoken: [string, Clip][] = clips.steps.map((clip, index) => [`step-${index}`, clip]);
   for (const [id, clip] of clips.events) if (clip.words.length > 0) spoken.push([`event-${id}`, clip]);
-  return spoken.map(([name, { samples, words }]) =>
-    registrationOf(
-      scenario,
-      name,
-      samples,
-      words.map(({ text, from, to }) => [from / samplesPerMs, to / samplesPerMs, text]),
-      gainDb,
-    ),
-  );
-}
-
-/** Where the caller's microphone hears the agent, the recogniser understands that, too. */
-function echoRegistrations(scenario: Scenario, texts: readonly string[], voice: Voice): ClipRegistration[] {
-  const { echo, gain_db: gainDb } = scenario.channel;
-  if (echo === undefined) return [];
-  return texts.map((text, index) => {
-    const { audio, words } = voice.speak(text);
-    const labels = words.map(({ word, startMs, endMs }): [number, number, string] => [startMs, endMs, word]);
-    return registrationOf(scenario, `agent-${index}`, audio, labels, echo.db + gainDb);
+  return spoken.map(([name, { samples, words }]) => {
+    const labels = words.map(({ text, from, to }): Label => [from / samplesPerMs, to / samplesPerMs, text]);
+    return registrationOf(scenario, name, samples, labels);
   });
 }
 
-function registrationOf(
-  scenario: Scenario,
-  name: string,
-  samples: Int16Array,
-  words: [number, number, string][],
-  gainDb: number,
-): ClipRegistration {
+/** Where the caller's microphone hears the agent, the recogniser understands that, too. */
+function echoRegistrations(scenario: Scenario, texts: readonly string[], voice: Voice, seed: number): ClipRegistration[] {
+  const { echo } = scenario.channel;
+  if (echo === undefined) return [];
+  const path = new EchoPath({ ...echo, delay_ms: 0 }, seed);
+  return texts.map((text, index) => {
+    const { audio, words } = voice.speak(text);
+    const echoed = new Float64Array(audio.length);
+    path.addTo(echoed, 0, audio);
+    const labels = words.map(({ word, startMs, endMs }): Label => [startMs, endMs, word]);
+    return registrationOf(scenario, `agent-${index}`, Int16Array.from(echoed, Math.round), labels);
+  });
+}
+
+function registrationOf(scenario: Scenario, name: string, samples: Int16Array, labels: readonly Label[]): ClipRegistration {
+  const { heard, delayMs } = throughLine(scenario, samples);
   return {
     id: `${scenario.id}/${name}`,
     group: scenario.id,
     rateHz: inputRateHz,
-    pcmBase64: Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength).toString('base64'),
-    words,
-    gainDb,
+    pcmBase64: Buffer.from(heard.buffer, heard.byteOffset, heard.byteLength).toString('base64'),
+    // Words that have sunk to nothing on the way are not understood by anybody.
+    words: labels
+      .map(([startMs, endMs, text]): Label => [startMs + delayMs, endMs + delayMs, text])
+      .filter(([startMs, endMs]) => peakOf(heard, startMs * samplesPerMs, endMs * samplesPerMs) >= wordPeakMin),
+    gainDb: 0,
+    ...(scenario.channel.noise_snr_db === undefined
+      ? {}
+      : { snrMinDb: Math.min(snrMinDb, scenario.channel.noise_snr_db - noiseToleranceDb) }),
     wordErrorRatio: wordErrorRatioOf(scenario),
   };
+}
+
+function peakOf(samples: Int16Array, from: number, to: number): number {
+  return samples.subarray(from, to).reduce((peak, sample) => Math.max(peak, Math.abs(sample)), 0);
+}
+
+/** `samples` as they sound at the other end of the caller's line when nothing is lost and nothing else sounds. */
+function throughLine({ channel, voice }: Scenario, samples: Int16Array): { heard: Int16Array; delayMs: number } {
+  if (channel.kind === 'wide' && channel.gain_db === 0) return { heard: samples, delayMs: 0 };
+  const { kind, gain_db } = channel;
+  const line = new Channel({ kind, gain_db, loss: 0, jitter_ms: 0 }, 0, voice.level_dbfs);
+  const heard = new Int16Array(Math.ceil((samples.length + line.delaySamples) / frameSamples) * frameSamples);
+  heard.set(samples);
+  for (let from = 0; from < heard.length; from += frameSamples) {
+    heard.set(line.process(heard.slice(from, from + frameSamples)), from);
+  }
+  line.close();
+  return { heard, delayMs: line.delaySamples / samplesPerMs };
 }
