@@ -88,6 +88,12 @@ export class Hearing {
     return last !== undefined && nowMs - this.#lastAudibleMs(last) < withinMs;
   }
 
+  /** Whether an utterance began at `fromMs` or later. */
+  hasOnsetFrom(fromMs: number): boolean {
+    const first = this.#utterances.at(-1)?.eventIds[0];
+    return first !== undefined && (this.ear.replies.get(first)?.onsetMs ?? 0) >= fromMs;
+  }
+
   /** First audible sample of utterance `k`, from 1. */
   onset(k: number): Heard | undefined {
     const first = this.#utterances[k - 1]?.eventIds[0];
@@ -108,14 +114,23 @@ export class Hearing {
 
   /** The end of word `w`, from 1, of utterance `k`. */
   wordEnd(k: number, w: number, nowMs: number): Heard | undefined {
-    const eventId = this.#utterances[k - 1]?.eventIds[0];
-    const word = eventId === undefined ? undefined : this.#texts.get(eventId)?.words[w - 1];
-    if (eventId === undefined || word === undefined) return undefined;
-    for (const run of this.ear.runs) {
-      const into = word.to - run.sourceSample;
-      if (run.eventId === eventId && into > 0 && into <= run.count) return { sample: run.heardSample + into, isFirm: true };
+    const eventIds = this.#utterances[k - 1]?.eventIds ?? [];
+    const text = this.#texts.get(eventIds[0] ?? 0);
+    const word = text?.words[w - 1];
+    if (text === undefined || word === undefined) return undefined;
+    let fromSource = 0;
+    for (const eventId of eventIds) {
+      for (const run of this.ear.runs) {
+        const into = word.to - fromSource - run.sourceSample;
+        if (run.eventId === eventId && into > 0 && into <= run.count) return { sample: run.heardSample + into, isFirm: true };
+      }
+      const foretold = this.#foretold(eventId, word.to - fromSource, nowMs);
+      if (foretold !== undefined) return foretold;
+      // What goes on after a cut begins with the word that was cut.
+      const reached = fromSource + (this.ear.replies.get(eventId)?.playedSamples ?? 0);
+      fromSource = text.words.findLast(({ from }) => from <= reached)?.from ?? reached;
     }
-    return this.#foretold(eventId, word.to, nowMs);
+    return undefined;
   }
 
   #notBefore(atMs: number): number {

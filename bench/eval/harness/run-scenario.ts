@@ -4,6 +4,7 @@
  */
 import type { ProfileName } from '../../../load/providers/profile.js';
 import { hashOf } from '../../../load/providers/seeded.js';
+import { EngineError } from '../../../src/shared/errors.js';
 import type { PlayoutKind, RunRecord, WhiteBoxEvent } from '../run-record.js';
 import type { Scenario } from '../scenario.js';
 import type { ScenarioClips } from '../suite.js';
@@ -71,7 +72,7 @@ export function engineOpener(variation?: EngineVariation): HostOpener {
   };
 }
 
-/** Rejects when the agent refuses the call, or something that a run needs is missing. */
+/** Rejects when the agent refuses the call or breaks the protocol, or something that a run needs is missing. */
 export async function runScenario(
   scenario: Scenario,
   clips: ScenarioClips,
@@ -87,6 +88,9 @@ export async function runScenario(
     const zeroMs = await play(driver, host, callPath(scenario));
     await host.advanceTo(host.nowMs() + restMs);
     const caller = driver.record();
+    if (caller.problems.length > 0) {
+      throw new EngineError('garbage', `${scenario.id}: the agent broke the protocol: ${caller.problems.join('; ')}`);
+    }
     const cost = { cpuRatio: undefined, loopDelayP99Ms: undefined, memoryBytes: undefined };
     return recordOf(scenario, settings, caller, host.truth(caller, zeroMs), {
       clock: 'virtual',

@@ -73,6 +73,22 @@ export class Script {
     return placements;
   }
 
+  /** When everything that is placed has been said. */
+  get saidMs(): number {
+    return this.#lastEnd(() => true);
+  }
+
+  /** When the last part that wants an answer has been said, of those that are placed. */
+  get contributionEndMs(): number {
+    return this.#lastEnd(({ role }) => role === 'turn' || role === 'interrupt');
+  }
+
+  #lastEnd(isMeant: (part: PlacedPart) => boolean): number {
+    let last = 0;
+    for (const part of this.#parts) if (part !== undefined && isMeant(part)) last = Math.max(last, part.to);
+    return last / samplesPerMs;
+  }
+
   /** When the scenario is over, not counting its limit; infinite as long as that is not known. */
   endMs(nowMs: number): number {
     const { after, ms } = this.#scenario.end;
