@@ -88,9 +88,7 @@ export async function runScenario(
     const zeroMs = await play(driver, host, callPath(scenario));
     await host.advanceTo(host.nowMs() + restMs);
     const caller = driver.record();
-    if (caller.problems.length > 0) {
-      throw new EngineError('garbage', `${scenario.id}: the agent broke the protocol: ${caller.problems.join('; ')}`);
-    }
+    checkCaller(scenario, caller);
     const cost = { cpuRatio: undefined, loopDelayP99Ms: undefined, memoryBytes: undefined };
     return recordOf(scenario, settings, caller, host.truth(caller, zeroMs), {
       clock: 'virtual',
@@ -100,6 +98,11 @@ export async function runScenario(
   } finally {
     await host.close();
   }
+}
+
+/** Fails with `garbage` when the agent broke the protocol. */
+export function checkCaller({ id }: Scenario, { problems }: CallerRecord): void {
+  if (problems.length > 0) throw new EngineError('garbage', `${id}: the agent broke the protocol: ${problems.join('; ')}`);
 }
 
 export function callPath({ id }: Scenario): string {
