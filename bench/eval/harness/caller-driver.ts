@@ -52,9 +52,6 @@ export type CallerRecord = Pick<RunRecord, 'lanes' | 'placed' | 'audio' | 'messa
 const problemsMax = 50;
 /** Nobody hangs up on an agent that speaks: what it should not have said is heard to its end. */
 const agentQuietMs = 500;
-/** Nor before an answer that is due: it is missed after this long, and may begin a little before the caller has ended. */
-const answerMaxMs = 4000;
-const answerEarlyMs = 250;
 
 export class CallerDriver {
   readonly #options: DriverOptions;
@@ -174,11 +171,7 @@ export class CallerDriver {
   #isOver(atMs: number): boolean {
     const { max } = this.#options.scenario.end;
     if (atMs >= Math.min(max, this.#script.hangUpMs ?? max)) return true;
-    if (atMs < this.#script.endMs(atMs) || atMs < this.#script.saidMs) return false;
-    const { contributionEndMs } = this.#script;
-    const isAnswered = this.#hearing.hasOnsetFrom(contributionEndMs - answerEarlyMs);
-    if (!isAnswered && atMs < contributionEndMs + answerMaxMs) return false;
-    return !this.#hearing.isSpeaking(atMs, agentQuietMs);
+    return atMs >= this.#script.endMs(atMs) && !this.#hearing.isSpeaking(atMs, agentQuietMs);
   }
 
   /** What was begun before the call was over. */

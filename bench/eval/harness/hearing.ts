@@ -88,12 +88,6 @@ export class Hearing {
     return last !== undefined && nowMs - this.#lastAudibleMs(last) < withinMs;
   }
 
-  /** Whether an utterance began at `fromMs` or later. */
-  hasOnsetFrom(fromMs: number): boolean {
-    const first = this.#utterances.at(-1)?.eventIds[0];
-    return first !== undefined && (this.ear.replies.get(first)?.onsetMs ?? 0) >= fromMs;
-  }
-
   /** First audible sample of utterance `k`, from 1. */
   onset(k: number): Heard | undefined {
     const first = this.#utterances[k - 1]?.eventIds[0];

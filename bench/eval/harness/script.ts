@@ -73,22 +73,6 @@ export class Script {
     return placements;
   }
 
-  /** When everything that is placed has been said. */
-  get saidMs(): number {
-    return this.#lastEnd(() => true);
-  }
-
-  /** When the last part that wants an answer has been said, of those that are placed. */
-  get contributionEndMs(): number {
-    return this.#lastEnd(({ role }) => role === 'turn' || role === 'interrupt');
-  }
-
-  #lastEnd(isMeant: (part: PlacedPart) => boolean): number {
-    let last = 0;
-    for (const part of this.#parts) if (part !== undefined && isMeant(part)) last = Math.max(last, part.to);
-    return last / samplesPerMs;
-  }
-
   /** When the scenario is over, not counting its limit; infinite as long as that is not known. */
   endMs(nowMs: number): number {
     const { after, ms } = this.#scenario.end;
@@ -99,11 +83,12 @@ export class Script {
 
   /** When the caller has heard the answer to its last turn to its end, or waited for it in vain: nobody hangs up before. */
   #answerEndMs(nowMs: number, ms: number): number {
-    const turns = this.#scenario.steps.flatMap(({ role }, index) => (role === 'turn' || role === 'interrupt' ? [index] : []));
-    const parts = turns.map((index) => this.#parts[index]);
-    if (parts.some((part) => part === undefined)) return Number.POSITIVE_INFINITY;
-    const spokenMs = Math.max(0, ...this.#parts.map((part) => (part?.to ?? 0) / samplesPerMs));
-    const lastMs = Math.max(0, ...parts.map((part) => part!.to / samplesPerMs));
+    const parts = this.#scenario.steps.flatMap(({ role }, index) =>
+      role === 'turn' || role === 'interrupt' ? [this.#parts[index]] : [],
+    );
+    if (parts.includes(undefined)) return Number.POSITIVE_INFINITY;
+    const spokenMs = endMsOf(this.#parts);
+    const lastMs = endMsOf(parts);
     for (let k = 1; ; k += 1) {
       const onset = this.#hearing.onset(k);
       if (onset === undefined) return Math.max(spokenMs, this.#scenario.expect.answers === 0 ? lastMs : lastMs + answerWaitMs);
@@ -167,6 +152,10 @@ export class Script {
         throw new EngineError('config', `${this.#scenario.id}: "${after}" is nothing that can be waited for`);
     }
   }
+}
+
+function endMsOf(parts: readonly (PlacedPart | undefined)[]): number {
+  return Math.max(0, ...parts.map((part) => (part?.to ?? 0) / samplesPerMs));
 }
 
 /** Where something is placed now, if it is. */
