@@ -34,6 +34,7 @@ const input: fc.Arbitrary<Input> = fc.record({
         speechMs: continuousMs,
         continuousMs,
         meanProbability: 0.9,
+        levelOverCallerDb: 0,
         hold: 0,
       }),
     ),

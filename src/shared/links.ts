@@ -34,6 +34,7 @@ export type SpeechEvent =
       readonly continuousMs: number;
       readonly meanProbability: number;
       readonly levelOverFloorDb: number;
+      readonly levelOverCallerDb: number;
       /** As in `speech_start`: a HOLD raised in the middle of a segment, because the agent began to speak. */
       readonly hold: number;
     }

@@ -5,7 +5,7 @@
  */
 import { deadlines } from './deadlines.js';
 import { judgeCommit, speculate, speechEnded, speechStarted, speechWentOn, transcribed, typed } from './endpoint.js';
-import { chooseStartHops, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
+import { chooseStartHops, dipped, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
 import { activity, judgeIdle, say } from './idle.js';
 import { agentSaid, audioStarted, drained, heard, judgeThinking, replyEnded, replyFailed, toolsRan, ttsFailed } from './reply.js';
 import type { TurnSettings } from './settings.js';
@@ -52,6 +52,9 @@ function apply(work: Work, event: TurnEvent): void {
     case 'speech_hop':
       speechWentOn(work, event);
       held(work, event.hold);
+      return;
+    case 'speech_dip':
+      dipped(work, event.speechMs);
       return;
     case 'speech_end':
       speechEnded(work, event.t0Ms, event.speechMs);

@@ -7,6 +7,8 @@ export type TurnSettings = {
   readonly delayNeutralMs: number;
   readonly delayUnfinishedMs: number;
   readonly delaySpellingMs: number;
+  /** The same after a group of digits or letters, or a part of an address, that is not the last. */
+  readonly delayDictationMs: number;
   /** No turn stays open longer than this after its last speech sample. */
   readonly delayMaxMs: number;
   readonly delayMinMs: number;
@@ -32,6 +34,11 @@ export type TurnSettings = {
   readonly firstSpeechGuardMs: number;
   /** A reply of which less than this was heard does not count as an answer: the caller's next words join the same turn. */
   readonly mergeHeardMs: number;
+  /** Speech over the agent that is this much quieter than the caller's own, measured over `otherTalkerMs`, is somebody else's. */
+  readonly otherTalkerDb: number;
+  readonly otherTalkerMs: number;
+  /** The same for a whole utterance into the agent's silence. */
+  readonly otherTalkerSilentDb: number;
   /** Share of an utterance's words that must match the agent's recent words, in order, to call it echo. */
   readonly echoRatio: number;
   /** A reply that has not begun to be heard after this has failed. */
@@ -64,22 +71,26 @@ export const turnDefaults: TurnSettings = {
   delayCompleteMs: 300,
   delayShortAnswerMs: 300,
   delayNeutralMs: 500,
-  delayUnfinishedMs: 1200,
-  delaySpellingMs: 1500,
+  delayUnfinishedMs: 1500,
+  delaySpellingMs: 1300,
+  delayDictationMs: 2000,
   delayMaxMs: 3000,
   delayMinMs: 200,
   delayRatio: 1,
   sttWaitMs: 1500,
   sttLostMs: 3800,
-  cutStrongMs: 320,
+  cutStrongMs: 512,
   cutStrongProbability: 0.8,
-  cutAnyMs: 500,
+  cutAnyMs: 704,
   cutWordsMin: 2,
   falseAlarmMs: 256,
   verdictMs: 700,
   undoMs: 1200,
   firstSpeechGuardMs: 3000,
   mergeHeardMs: 400,
+  otherTalkerDb: 7,
+  otherTalkerMs: 224,
+  otherTalkerSilentDb: 13,
   echoRatio: 0.7,
   thinkingMaxMs: 20000,
   speculationsMax: 3,

@@ -15,6 +15,12 @@ export type OpenTurn = {
   /** Evidence of the open segment. */
   readonly continuousMs: number;
   readonly meanProbability: number;
+  /** Level of the open segment over what the caller speaks at usually; 0 while that is not known. */
+  readonly levelOverCallerDb: number;
+  /** The highest that `levelOverCallerDb` was at the end of a segment of the turn; 0 before the first. */
+  readonly loudestDb: number;
+  /** The open segment was found to be somebody else's: it neither interrupts nor is it answered, unless it becomes as loud as the caller. */
+  readonly isOther: boolean;
   /** Newest transcript; `throughMs` says up to which input instant it covers. */
   readonly text: string;
   readonly isFinal: boolean;
@@ -97,8 +103,11 @@ export type TurnEvent =
       readonly speechMs: number;
       readonly continuousMs: number;
       readonly meanProbability: number;
+      readonly levelOverCallerDb: number;
       readonly hold: number;
     }
+  /** A pause that may become the end. */
+  | { readonly type: 'speech_dip'; readonly t0Ms: number; readonly speechMs: number }
   | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number }
   | {
       readonly type: 'transcript';
@@ -135,7 +144,7 @@ export type TurnEvent =
   | { readonly type: 'time' };
 
 export type CutReason = 'stop_word' | 'words' | 'strong_speech' | 'long_speech' | 'typed' | 'committed';
-export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'echo';
+export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'false_start' | 'echo' | 'other_talker';
 export type DropReason = ResumeReason | 'no_transcript' | 'stt_failed' | 'typed';
 
 export type Action =

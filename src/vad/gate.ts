@@ -89,6 +89,8 @@ export type SpeechEvidence = {
   readonly continuousMs: number;
   readonly meanProbability: number;
   readonly levelOverFloorDb: number;
+  /** Of the whole segment so far; 0 while it is not known how loud the caller is. */
+  readonly levelOverCallerDb: number;
 };
 
 /** At most one per hop. `atSample` is the end of the hop that decided it; all samples are on the input clock. */
@@ -120,8 +122,8 @@ type Open = {
   readonly startSample: number;
   readonly run: Run;
   speechHops: number;
-  /** Of the hops that count as speech. */
-  levelSumDb: number;
+  /** Of the hops that count as speech; full scale is 1. */
+  powerSum: number;
   wasAgentAudible: boolean;
   lastSpeechSample: number;
   /** In a row: hops below `offProbability`, and hops that did not count as speech. */
@@ -178,13 +180,13 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     if (!isLikely || run.weight < startHops) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
-    const levelSumDb = hop.levelDb * hops;
+    const powerSum = powerOf(hop.levelDb) * hops;
     const wasAgentAudible = hop.agentAudible;
     state.now = {
-      ...{ phase: 'open', startSample, run, speechHops: hops, levelSumDb, wasAgentAudible },
+      ...{ phase: 'open', startSample, run, speechHops: hops, powerSum, wasAgentAudible },
       ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0 },
     };
-    return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(run, hops, hop.endSample) };
+    return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(state, state.now, hop.endSample) };
   }
   empty(run);
   now.silentHops = hop.probability < settings.offProbability ? now.silentHops + 1 : 0;
@@ -206,10 +208,10 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     extend(now.run, hop, aboveFloorDb, settings);
     now.uncountedHops = 0;
     now.speechHops += 1;
-    now.levelSumDb += hop.levelDb;
+    now.powerSum += powerOf(hop.levelDb);
     now.wasAgentAudible ||= hop.agentAudible;
     now.lastSpeechSample = hop.endSample;
-    const strength = evidence(now.run, now.speechHops, hop.endSample);
+    const strength = evidence(state, now, hop.endSample);
     return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
   }
   now.uncountedHops += 1;
@@ -229,13 +231,17 @@ function leastCallerDb({ settings, callerDb }: GateState, agentAudible: boolean)
   return callerDb - (agentAudible ? settings.belowCallerWhileAgentSpeaksDb : settings.belowCallerDb);
 }
 
+const powerOf = (levelDb: number): number => 10 ** (levelDb / 10);
+/** Of the mean power: loud vowels count, soft consonants and closures hardly. */
+const meanDb = (powerSum: number, hops: number): number => 10 * Math.log10(powerSum / hops);
+
 /** Shares of a new segment in the caller's level: one that is quieter may be of somebody else. */
 const louderShare = 0.5;
 const quieterShare = 0.2;
 
-function learnCaller(state: GateState, { speechHops, levelSumDb, wasAgentAudible }: Open): void {
+function learnCaller(state: GateState, { speechHops, powerSum, wasAgentAudible }: Open): void {
   if (wasAgentAudible || speechHops < state.settings.levelHopsMin) return;
-  const levelDb = levelSumDb / speechHops;
+  const levelDb = meanDb(powerSum, speechHops);
   if (state.callerDb === undefined) state.callerDb = levelDb;
   else state.callerDb += (levelDb - state.callerDb) * (levelDb > state.callerDb ? louderShare : quieterShare);
 }
@@ -260,11 +266,12 @@ function extend(run: Run, hop: GateHop, aboveFloorDb: number, settings: GateSett
   run.aboveFloorSumDb += aboveFloorDb;
 }
 
-function evidence(run: Run, speechHops: number, atSample: number): SpeechEvidence {
+function evidence({ callerDb }: GateState, { run, speechHops, powerSum }: Open, atSample: number): SpeechEvidence {
   return {
     speechMs: speechHops * hopMs,
     continuousMs: ((atSample - run.startSample) * 1000) / inputRateHz,
     meanProbability: run.probabilitySum / run.hops,
     levelOverFloorDb: run.aboveFloorSumDb / run.hops,
+    levelOverCallerDb: callerDb === undefined ? 0 : meanDb(powerSum, speechHops) - callerDb,
   };
 }

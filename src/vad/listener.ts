@@ -22,6 +22,8 @@ export class Listener {
   #hasHeld = false;
   /** The last event was a dip: recognition was told of a pause. */
   #hasDipped = false;
+  /** The segment has dipped since its HOLD, and the agent may be speaking again. */
+  #mayHoldAgain = false;
   hasRead = false;
 
   constructor(
@@ -97,7 +99,7 @@ export class Listener {
         return;
       }
       case 'speech_hop': {
-        const hold = isInterruptible && !this.#hasHeld ? this.#raiseHold(event.startSample, atMs) : 0;
+        const hold = isInterruptible && (!this.#hasHeld || this.#mayHoldAgain) ? this.#raiseHold(event.startSample, atMs) : 0;
         // Recognition pulls its audio by itself; it only has to know that a pause is over.
         this.#emit({ ...event, hold }, this.#hasDipped);
         this.#hasDipped = false;
@@ -106,6 +108,7 @@ export class Listener {
       case 'speech_dip':
       case 'speech_end':
         this.#hasDipped = event.type === 'speech_dip';
+        this.#mayHoldAgain = this.#hasDipped;
         this.#emit(event, true);
         return;
     }
@@ -114,6 +117,7 @@ export class Listener {
   /** Plus one: main and the pacer stop at their next look. */
   #raiseHold(startSample: number, atMs: number): number {
     this.#hasHeld = true;
+    this.#mayHoldAgain = false;
     const hold = this.#slot.load(Cell.holdsRaised) + 1;
     this.#slot.store(Cell.holdsRaised, hold);
     this.#onHold(this.lagMs(atMs) + ((this.#reader.position - startSample) * 1000) / inputRateHz);

@@ -174,9 +174,16 @@ export class LoneSession {
     const start = { type: 'speech_start', startSample, atSample: startSample, hold, decidedAtMs: this.nowMs } as const;
     this.slot.store(Cell.holdsRaised, hold);
     this.session.fromVad({ ...address, ...start });
-    for (let speechMs = 32; speechMs <= 352; speechMs += 32) {
+    for (let speechMs = 32; speechMs <= 544; speechMs += 32) {
       this.pass(32);
-      const evidence = { speechMs, continuousMs: speechMs, meanProbability: 0.95, levelOverFloorDb: 20, hold: 0 };
+      const evidence = {
+        speechMs,
+        continuousMs: speechMs,
+        meanProbability: 0.95,
+        levelOverFloorDb: 20,
+        levelOverCallerDb: 0,
+        hold: 0,
+      };
       this.session.fromVad({ ...address, type: 'speech_hop', atSample: this.sample, startSample, ...evidence });
     }
   }
@@ -187,7 +194,7 @@ export class LoneSession {
     const lastSpeechSample = this.sample;
     this.pass(128);
     const atSample = this.sample;
-    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 352 } as const;
+    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 544 } as const;
     this.session.fromVad({ ...address, ...end });
     const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
     this.session.fromStt({ ...address, ...transcript, askedAtMs: this.nowMs, answeredAtMs: this.nowMs });
