@@ -12,8 +12,10 @@ import type { WithFallbacks } from './shared/failover.js';
 import { parseStoreUrl, storeVariable } from './store/open.js';
 import type { SttSetup } from './stt/create.js';
 import { type LogLevel, logLevels } from './telemetry/log.js';
+import type { TurnModelStart } from './thread-start.js';
 import { parseAllowedHosts } from './tools/address-guard.js';
 import type { TtsSetup } from './tts/create.js';
+import { turnModelKind } from './turn-model/kind.js';
 
 export type Config = {
   readonly host: string;
@@ -28,6 +30,8 @@ export type Config = {
   readonly sockets: 'auto' | 'uws' | 'ws';
   readonly agentsPath: string | undefined;
   readonly vadModelPath: string | undefined;
+  /** A learned model of when a turn is over. */
+  readonly turnModel: TurnModelStart | undefined;
   readonly logLevel: LogLevel;
   readonly drainSeconds: number;
   /** Unready for so long before calls are refused. */
@@ -127,6 +131,12 @@ export const settingsTable: readonly Row[] = [
     fallback: '(shipped Silero 6)',
     allowed: 'path of a Silero 5 or 6 ONNX file',
     means: 'speech detector',
+  },
+  {
+    name: 'PARLEY_TURN_MODEL',
+    fallback: '(none: pauses and words decide)',
+    allowed: 'an ONNX file that hears, or a folder with one that reads and its tokenizer.json',
+    means: 'learned model of when a turn is over',
   },
   { name: 'PARLEY_LOG', fallback: 'info', allowed: logLevels.join(' | '), means: 'log lines on standard error' },
   { name: 'PARLEY_DRAIN_SECONDS', fallback: '600', allowed: '0..86400', means: 'how long calls may finish after SIGTERM' },
@@ -355,6 +365,7 @@ export function readConfig(environment: Environment): Config {
   }
   const processesAsked = integer('PARLEY_PROCESSES', 1, 0, 64);
   const processes = processesAsked === 0 ? Math.max(1, Math.floor(cpus().length / coresPerProcess)) : processesAsked;
+  const turnModelPath = read('PARLEY_TURN_MODEL');
   const toolHostsAllowed = read('PARLEY_TOOL_HOSTS_ALLOWED');
   parseAllowedHosts(toolHostsAllowed); // fails here, where a bad value stops the start
   return {
@@ -371,6 +382,7 @@ export function readConfig(environment: Environment): Config {
     sockets: choice('PARLEY_SOCKETS', ['auto', 'uws', 'ws'], 'auto'),
     agentsPath: read('PARLEY_AGENTS') || undefined,
     vadModelPath: read('PARLEY_VAD_MODEL') || undefined,
+    turnModel: turnModelPath === '' ? undefined : { kind: turnModelKind(turnModelPath), path: turnModelPath },
     logLevel: choice('PARLEY_LOG', logLevels, 'info'),
     drainSeconds: integer('PARLEY_DRAIN_SECONDS', 600, 0, 86_400),
     drainNoticeSeconds: integer('PARLEY_DRAIN_NOTICE_SECONDS', 10, 0, 600),

@@ -79,6 +79,7 @@ export class Lane {
       strip: strips.stt,
       stt: config.stt,
       pullMs: fixed.sttPullMs,
+      turnModel: config.turnModel?.kind === 'audio' ? config.turnModel : undefined,
       warmGrammar: agents.find((agent) => agent.agent_id === 'default')?.parley.grammar,
       ports: { main: sttMain, vad: sttVad, conversation: sttConversation },
     };
@@ -96,6 +97,7 @@ export class Lane {
         agentWaitMs: fixed.agentWaitMs,
       },
       tickMs: fixed.conversationTickMs,
+      turnModel: config.turnModel?.kind === 'text' ? config.turnModel : undefined,
       ports: {
         main: conversationMain,
         vad: conversationVad,

@@ -11,6 +11,7 @@ import type { SttSetup } from './stt/create.js';
 import type { LogLevel } from './telemetry/log.js';
 import type { StripMemory, Strips } from './telemetry/strip.js';
 import type { TtsSetup } from './tts/create.js';
+import type { TurnModelKind } from './turn-model/port.js';
 
 type AnyThread = {
   readonly block: SharedBlock;
@@ -25,6 +26,9 @@ type AnyThread = {
 type ToTheApi = { readonly api: MessagePort };
 
 type Common = AnyThread & { readonly board: Int32Array };
+
+/** Where a learned model of turn-taking is, for the thread that asks one of this kind. */
+export type TurnModelStart = { readonly kind: TurnModelKind; readonly path: string };
 
 /** Through `control`: the API thread was started anew, and this is the way to it. */
 export type ApiRenewed = { readonly type: 'api_renewed'; readonly port: MessagePort };
@@ -59,6 +63,7 @@ export type SttStart = Common & {
   readonly pullMs: number;
   /** Grammar to be loaded before the first call, so that it is not waited for. */
   readonly warmGrammar: unknown;
+  readonly turnModel: TurnModelStart | undefined;
   readonly ports: { readonly main: MessagePort; readonly vad: MessagePort; readonly conversation: MessagePort };
 };
 
@@ -70,6 +75,7 @@ export type ConversationStart = Common & {
   readonly limits: SessionLimits;
   /** Period of the timer that serves all sessions. */
   readonly tickMs: number;
+  readonly turnModel: TurnModelStart | undefined;
   readonly ports: {
     readonly main: MessagePort;
     readonly vad: MessagePort;

@@ -1,12 +1,18 @@
 /** The STT thread (`src/hosts/stt-host.ts`). Evented. */
 import { SttHost } from '../src/hosts/stt-host.js';
+import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { FromVad, InputGap, MetricsAsk, SlotOrder, ToStt } from '../src/shared/links.js';
 import { takePriority } from '../src/shared/priority.js';
+import { inputRateHz } from '../src/shared/units.js';
 import { createStt } from '../src/stt/create.js';
+import type { Listener } from '../src/stt/session.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
+import { turnModelReport } from '../src/telemetry/turn-model-report.js';
 import { type ProviderState, type SttStart, startOf } from '../src/thread-start.js';
+import { PooledTurnModel } from '../src/turn-model/pooled.js';
+import { type TurnModel, windowSeconds } from '../src/turn-model/port.js';
 
 const start = startOf<SttStart>('stt');
 if (start.isPriorityTaken) takePriority('turn');
@@ -18,8 +24,13 @@ const provider = createStt(start.stt, {
   onState: (name, isOpen) =>
     start.control.postMessage({ type: 'provider', stage: 'stt', provider: name, isOpen } satisfies ProviderState),
 });
+let turnModel: TurnModel | undefined;
+const listener: Listener = {
+  windowSamples: windowSeconds * inputRateHz,
+  judge: async (audio) => turnModel?.judge({ kind: 'audio', audio }),
+};
 const host = new SttHost(
-  { block, board, provider, recorder, pullMs },
+  { block, board, provider, recorder, pullMs, listener: start.turnModel === undefined ? undefined : listener },
   {
     toMain: (message) => main.postMessage(message),
     toConversation: (message) => conversation.postMessage(message),
@@ -37,7 +48,7 @@ start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   }
   host.close();
   loop.stop();
-  void provider.close().finally(() => {
+  void Promise.allSettled([provider.close(), turnModel?.close()]).then(() => {
     for (const port of [main, vad, conversation, start.control]) port.close();
   });
 });
@@ -48,7 +59,10 @@ try {
   if (start.stt.provider === 'embedded') await warmth;
   else
     warmth.catch((error: unknown) => recorder.count('parley_errors_total', `stage="stt",error_type="${problemOf(error).kind}"`));
-  start.control.postMessage({ type: 'ready', says: [`recognition: ${provider.name}`] });
+  if (start.turnModel !== undefined)
+    turnModel = await PooledTurnModel.open(start.turnModel.path, { now: nowMs, onOutcome: turnModelReport(recorder) });
+  const says = [`recognition: ${provider.name}`, ...(turnModel === undefined ? [] : [`turn model: ${turnModel.name}`])];
+  start.control.postMessage({ type: 'ready', says });
 } catch (error) {
   start.control.postMessage({ type: 'failed', problem: problemOf(error) });
 }

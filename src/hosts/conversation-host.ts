@@ -7,6 +7,7 @@ import type { ProviderNames, SessionLimits, SessionLinks } from '../conversation
 import type { FromConversation, ToConversation } from '../conversation/links.js';
 import { customLlmOf } from '../conversation/profile.js';
 import { Session, type SessionHost } from '../conversation/session.js';
+import type { ReadTurn } from '../conversation/turn-reader.js';
 import type { LlmPool } from '../llm/pool.js';
 import { nowMs } from '../shared/clock.js';
 import { guarded } from '../shared/guard.js';
@@ -36,6 +37,8 @@ export type ConversationHostOptions = {
   readonly tickMs: number;
   readonly recorder: Recorder;
   readonly log: Log;
+  /** A learned model of turn-taking that reads. */
+  readonly readTurn?: ReadTurn | undefined;
 };
 
 export class ConversationHost {
@@ -65,6 +68,7 @@ export class ConversationHost {
       llmFor: (agent) => llms.of(customLlmOf(agent)),
       providers,
       limits,
+      readTurn: options.readTurn,
       recorder,
       now: nowMs,
       wallNow: () => Date.now(),

@@ -4,7 +4,7 @@ import { guarded } from '../shared/guard.js';
 import type { FromStt, FromVad, InputGap, MetricsAnswer, Released, SessionFailed, SlotOrder, ToStt } from '../shared/links.js';
 import { Board, type SharedBlock, Slot } from '../shared/slots.js';
 import type { SttProvider } from '../stt/port.js';
-import { SttSession } from '../stt/session.js';
+import { type Listener, SttSession } from '../stt/session.js';
 import type { Recorder } from '../telemetry/recorder.js';
 
 export type SttLinks = {
@@ -19,11 +19,14 @@ export type SttHostOptions = {
   readonly provider: SttProvider;
   readonly recorder: Recorder;
   readonly pullMs: number;
+  /** A learned model of turn-taking that hears. */
+  readonly listener?: Listener | undefined;
 };
 
 export class SttHost {
   readonly #links: SttLinks;
   readonly #provider: SttProvider;
+  readonly #listener: Listener | undefined;
   readonly #slots: readonly Slot[];
   /** Generation of each open slot; its session exists once conversation has configured it. */
   readonly #open = new Map<number, number>();
@@ -34,9 +37,10 @@ export class SttHost {
   #missedSamples = 0;
 
   constructor(options: SttHostOptions, links: SttLinks) {
-    const { block, board, provider, recorder, pullMs } = options;
+    const { block, board, provider, recorder, pullMs, listener } = options;
     this.#links = links;
     this.#provider = provider;
+    this.#listener = listener;
     this.#slots = Array.from({ length: block.slotCount }, (_, index) => new Slot(block, index));
     this.#ticker = setInterval(() => {
       for (const [slot, session] of this.#sessions) {
@@ -82,8 +86,13 @@ export class SttHost {
       known.configure({ language, keywords, grammar });
       return;
     }
-    const session = new SttSession(this.#slots[slot]!, this.#provider, { language, keywords, grammar }, nowMs, (body) =>
-      this.#links.toConversation({ slot, generation, ...body } as FromStt),
+    const session = new SttSession(
+      this.#slots[slot]!,
+      this.#provider,
+      { language, keywords, grammar },
+      nowMs,
+      (body) => this.#links.toConversation({ slot, generation, ...body } as FromStt),
+      this.#listener,
     );
     this.#sessions.set(slot, session);
   }

@@ -82,6 +82,15 @@ export type FromStt = Address &
         readonly answeredAtMs: number;
       }
     | { readonly type: 'stt_problem'; readonly turn: number; readonly problem: Problem }
+    /** A learned model was asked whether the caller is done, in the pause after `lastSpeechSample`. */
+    | { readonly type: 'turn_asked'; readonly turn: number; readonly lastSpeechSample: number }
+    /** Its answer to that, 0..1; undefined: there is none. */
+    | {
+        readonly type: 'turn_score';
+        readonly turn: number;
+        readonly lastSpeechSample: number;
+        readonly probability: number | undefined;
+      }
   );
 
 /** conversation → tts. A speech is one thing the agent says; its text arrives in deltas. */

@@ -19,6 +19,7 @@ export const stages = [
   'estimated_tail',
   'resume_hole',
   'speech_end_to_final',
+  'turn_model',
   'speech_end_to_commit',
   'commit_to_first_token',
   'first_token_to_first_segment',

@@ -3,9 +3,10 @@ import { commitAtMs } from './deadlines.js';
 import { failed } from './failure.js';
 import { forgetUndo, stopAgent } from './floor.js';
 import { keepQuiet } from './idle.js';
+import { turnDelayMs } from './judgement.js';
 import { covers, mergedText, newOpenTurn } from './open-turn.js';
 import type { OpenTurn, TurnEvent } from './state.js';
-import { asksToWait, endpointDelayMs, hasSpeech, keyOf } from './words.js';
+import { asksToWait, hasSpeech, keyOf } from './words.js';
 import { becomeIdle, discardDraft, dropTurn, nextSpeech, openWith, type Work } from './work.js';
 
 export function speechStarted(work: Work, startMs: number): void {
@@ -119,7 +120,7 @@ export function judgeCommit(work: Work): void {
     return;
   }
   const text = mergedText(open);
-  const delayMs = endpointDelayMs(text, work.state.agentText, work.settings);
+  const delayMs = turnDelayMs(work.state, open, work.settings);
   const draft = open.draft?.key === keyOf(text) ? open.draft : undefined;
   if (draft === undefined) discardDraft(work);
   commit(work, open.text, text, {

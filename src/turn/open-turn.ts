@@ -20,6 +20,7 @@ export function newOpenTurn(startMs: number): OpenTurn {
     throughMs: 0,
     hasTranscript: false,
     hasProblem: false,
+    judgement: undefined,
     prefix: '',
     draft: undefined,
     draftCount: 0,

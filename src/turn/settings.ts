@@ -12,6 +12,16 @@ export type TurnSettings = {
   /** No turn stays open longer than this after its last speech sample. */
   readonly delayMaxMs: number;
   readonly delayMinMs: number;
+  /**
+   * With a learned model in place of the words: the silence before a commit when it is sure that the caller is done (probability of
+   * `doneProbability` or more), and when it is sure that he is not (`notDoneProbability` or less); linear between (ms).
+   */
+  readonly delayDoneMs: number;
+  readonly delayNotDoneMs: number;
+  readonly doneProbability: number;
+  readonly notDoneProbability: number;
+  /** How long a commit that is due waits for the answer of a model that was asked; then the words decide. */
+  readonly turnModelWaitMs: number;
   /** Multiplies every delay: eager .7, normal 1, patient 1.6. */
   readonly delayRatio: number;
   /** How long a final transcript is waited for after the last speech sample; then the newest partial counts. */
@@ -76,6 +86,11 @@ export const turnDefaults: TurnSettings = {
   delayDictationMs: 2000,
   delayMaxMs: 3000,
   delayMinMs: 200,
+  delayDoneMs: 250,
+  delayNotDoneMs: 1500,
+  doneProbability: 0.7,
+  notDoneProbability: 0.3,
+  turnModelWaitMs: 1000,
   delayRatio: 1,
   sttWaitMs: 1500,
   sttLostMs: 3800,

@@ -1,5 +1,8 @@
 /** State, events and actions of the conversation as data. Times are milliseconds of the input clock of the session. */
 
+/** `throughMs`: the last speech sample before the pause. `probability`: that the caller is done, 0..1; undefined until the model answers. */
+export type Judgement = { readonly throughMs: number; readonly askedAtMs: number; readonly probability: number | undefined };
+
 /** The user turn that is open: from its first speech until commit or drop. */
 export type OpenTurn = {
   readonly startMs: number;
@@ -27,6 +30,8 @@ export type OpenTurn = {
   readonly throughMs: number;
   readonly hasTranscript: boolean;
   readonly hasProblem: boolean;
+  /** What a learned model said of the newest pause, or that it was asked. */
+  readonly judgement: Judgement | undefined;
   /** Text of the turn before, when this one continues it (the reply between was not heard). */
   readonly prefix: string;
   /** A reply generated before commit, and how many were begun. */
@@ -117,6 +122,10 @@ export type TurnEvent =
       readonly throughMs: number;
     }
   | { readonly type: 'stt_problem'; readonly turn: number }
+  /** A learned model was asked whether the caller is done, about the pause that began at `throughMs`. */
+  | { readonly type: 'turn_asked'; readonly turn: number; readonly throughMs: number }
+  /** Its answer, 0..1; undefined: it has none, or was too late. */
+  | { readonly type: 'turn_score'; readonly turn: number; readonly throughMs: number; readonly probability: number | undefined }
   | { readonly type: 'typed'; readonly text: string }
   | { readonly type: 'activity' }
   /** Something the next reply must see has changed: a speculative reply is stale. */

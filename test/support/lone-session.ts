@@ -6,6 +6,7 @@ import type { FromApi, ToApi } from '../../src/api/links.js';
 import type { SessionLinks } from '../../src/conversation/context.js';
 import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
 import { Session } from '../../src/conversation/session.js';
+import type { ReadTurn } from '../../src/conversation/turn-reader.js';
 import type { LlmDelta, LlmProvider, LlmRequest, LlmUsage, ToolCall } from '../../src/llm/port.js';
 import type { FromTts, ToStt, ToTts } from '../../src/shared/links.js';
 import { Cell, claim, createBlock, Slot } from '../../src/shared/slots.js';
@@ -73,7 +74,15 @@ export class LoneSession {
     config: Readonly<Record<string, unknown>>,
     answers: readonly Answer[],
     others: readonly AgentConfig[] = [],
-    { isKnown = true, llmFor }: { readonly isKnown?: boolean; readonly llmFor?: (agent: AgentConfig) => LlmProvider } = {},
+    {
+      isKnown = true,
+      llmFor,
+      readTurn,
+    }: {
+      readonly isKnown?: boolean;
+      readonly llmFor?: (agent: AgentConfig) => LlmProvider;
+      readonly readTurn?: ReadTurn;
+    } = {},
   ) {
     this.llm = new ScriptedLlm(answers);
     const agent = parseAgent({ agent_id: 'a', ...config }, 'test');
@@ -105,6 +114,7 @@ export class LoneSession {
       llmFor: llmFor ?? (() => this.llm),
       providers: { stt: 'scripted', llm: 'scripted', tts: 'scripted' },
       limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, agentWaitMs: 1000 },
+      readTurn,
       recorder: new Recorder(),
       now: () => this.nowMs,
       wallNow: () => 1_700_000_000_000 + this.nowMs,
