@@ -250,7 +250,14 @@ class Turn {
   /** The caller says `text` until `t0Ms`; its final is there with the pause. */
   say(text: string, t0Ms: number): void {
     this.feed(t0Ms - 500, { type: 'speech_start', startMs: t0Ms - 600, hold: 0 });
-    this.feed(t0Ms, { type: 'speech_hop', speechMs: 500, continuousMs: 500, meanProbability: 0.9, hold: 0 });
+    this.feed(t0Ms, {
+      type: 'speech_hop',
+      speechMs: 500,
+      continuousMs: 500,
+      meanProbability: 0.9,
+      levelOverCallerDb: 0,
+      hold: 0,
+    });
     this.feed(t0Ms + 192, { type: 'speech_end', t0Ms, speechMs: 600 });
     this.feed(t0Ms + 200, { type: 'transcript', turn: this.state.turn, text, isFinal: true, throughMs: t0Ms + 192 });
   }
