@@ -68,14 +68,13 @@ const providerStages = [
 ] as const;
 /** A provider is judged by its last minute. */
 const judgedMs = 60_000;
-const breakerStates: Readonly<Record<number, string>> = { 0: 'closed', 1: 'half open', 2: 'open' };
-
 export function ProviderTable({ buckets, providers }: Buckets & { providers: FeedState['providers'] }) {
   const newest = buckets.at(-1);
   const lately = buckets.filter(({ at_ms: atMs }) => atMs > (newest?.at_ms ?? 0) - judgedMs);
   const breakers = Object.entries(newest?.gauges ?? {})
     .map(([key, value]) => ({ ...parseName(key), value }))
-    .filter(({ name }) => name.startsWith('parley_breaker'));
+    .filter(({ name }) => name === 'parley_provider_open_lanes');
+  const lanes = newest?.gauges['parley_lanes_up'] ?? 0;
   return (
     <div class="wide panel">
       <table>
@@ -120,7 +119,13 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
                 <td class="number">{errors}</td>
                 {breakers.length > 0 && (
                   <td>
-                    {own.map(({ labels, value }) => `${labels['provider'] ?? ''} ${breakerStates[value] ?? value}`).join(', ')}
+                    {own.map(({ labels, value }, index) => (
+                      <span key={labels['provider']}>
+                        {index > 0 && ', '}
+                        {labels['provider']}{' '}
+                        <span class={`health health-${value > 0 ? 'bad' : 'good'}`}>{breaker(value, lanes)}</span>
+                      </span>
+                    ))}
                   </td>
                 )}
               </tr>
@@ -130,6 +135,12 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
       </table>
     </div>
   );
+}
+
+/** Each lane has a breaker of its own. Open: requests do not go there. */
+function breaker(openCount: number, lanes: number): string {
+  if (openCount === 0) return 'closed';
+  return openCount < lanes ? `open in ${openCount} of ${lanes} lanes` : 'open';
 }
 
 function isErrorOf(key: string, stage: string): boolean {
