@@ -68,6 +68,7 @@ const providerStages = [
 ] as const;
 /** A provider is judged by its last minute. */
 const judgedMs = 60_000;
+
 export function ProviderTable({ buckets, providers }: Buckets & { providers: FeedState['providers'] }) {
   const newest = buckets.at(-1);
   const lately = buckets.filter(({ at_ms: atMs }) => atMs > (newest?.at_ms ?? 0) - judgedMs);
@@ -82,7 +83,7 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
         <thead>
           <tr>
             <th scope="col">Stage</th>
-            <th scope="col">By</th>
+            <th scope="col">By, breaker</th>
             <th scope="col">State</th>
             <th scope="col" class="number">
               Answers
@@ -96,7 +97,6 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
             <th scope="col" class="number">
               Errors
             </th>
-            {breakers.length > 0 && <th scope="col">Breaker</th>}
           </tr>
         </thead>
         <tbody>
@@ -109,7 +109,14 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
             return (
               <tr key={stage}>
                 <th scope="row">{label}</th>
-                <td>{providers?.[stage] ?? '–'}</td>
+                <td>
+                  {own.map(({ labels, value }) => (
+                    <div key={labels['provider']}>
+                      {labels['provider']} {breaker(value, lanes)}
+                    </div>
+                  ))}
+                  {own.length === 0 && (providers?.[stage] ?? '–')}
+                </td>
                 <td>
                   <span class={`health health-${look}`}>{state}</span>
                 </td>
@@ -117,17 +124,6 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
                 <td class="number">{at(50)}</td>
                 <td class="number">{at(99)}</td>
                 <td class="number">{errors}</td>
-                {breakers.length > 0 && (
-                  <td>
-                    {own.map(({ labels, value }, index) => (
-                      <span key={labels['provider']}>
-                        {index > 0 && ', '}
-                        {labels['provider']}{' '}
-                        <span class={`health health-${value > 0 ? 'bad' : 'good'}`}>{breaker(value, lanes)}</span>
-                      </span>
-                    ))}
-                  </td>
-                )}
               </tr>
             );
           })}
@@ -138,9 +134,10 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
 }
 
 /** Each lane has a breaker of its own. Open: requests do not go there. */
-function breaker(openCount: number, lanes: number): string {
-  if (openCount === 0) return 'closed';
-  return openCount < lanes ? `open in ${openCount} of ${lanes} lanes` : 'open';
+function breaker(openCount: number, lanes: number) {
+  const isOpen = openCount > 0;
+  const text = !isOpen ? 'closed' : openCount < lanes ? `open in ${openCount} of ${lanes} lanes` : 'open';
+  return <span class={`health health-${isOpen ? 'bad' : 'idle'}`}>{text}</span>;
 }
 
 function isErrorOf(key: string, stage: string): boolean {
