@@ -84,8 +84,8 @@ export const fixed = {
   apiHangsAfterMs: 10_000,
 } as const;
 
-/** One process uses about two: its main thread is full before the others together have used more (docs/decisions/several-processes.md). */
-const coresPerProcess = 2;
+/** What one lane keeps busy before its VAD thread is full (docs/decisions/several-processes.md). */
+const coresPerLane = 4;
 
 type Row = { readonly name: string; readonly fallback: string; readonly allowed: string; readonly means: string };
 
@@ -97,7 +97,7 @@ export const settingsTable: readonly Row[] = [
   {
     name: 'PARLEY_PROCESSES',
     fallback: '1',
-    allowed: '0..64 (0: one for each 2 cores)',
+    allowed: '0..64 (0: one for each 4 cores)',
     means: 'engine processes on the one port',
   },
   {
@@ -364,7 +364,7 @@ export function readConfig(environment: Environment): Config {
     throw bad('PARLEY_TRUSTED_PROXIES', trustedProxies);
   }
   const processesAsked = integer('PARLEY_PROCESSES', 1, 0, 64);
-  const processes = processesAsked === 0 ? Math.max(1, Math.floor(cpus().length / coresPerProcess)) : processesAsked;
+  const processes = processesAsked === 0 ? Math.max(1, Math.floor(cpus().length / coresPerLane)) : processesAsked;
   const turnModelPath = read('PARLEY_TURN_MODEL');
   const toolHostsAllowed = read('PARLEY_TOOL_HOSTS_ALLOWED');
   parseAllowedHosts(toolHostsAllowed); // fails here, where a bad value stops the start
@@ -378,7 +378,7 @@ export function readConfig(environment: Environment): Config {
       newPerSecond: integer('PARLEY_NEW_CALLS_PER_ADDRESS', 0, 0, 1000),
       trustedProxies,
     },
-    lanes: integer('PARLEY_LANES', Math.max(1, Math.floor(cpus().length / (4 * processes))), 1, 64),
+    lanes: integer('PARLEY_LANES', Math.max(1, Math.floor(cpus().length / (coresPerLane * processes))), 1, 64),
     sockets: choice('PARLEY_SOCKETS', ['auto', 'uws', 'ws'], 'auto'),
     agentsPath: read('PARLEY_AGENTS') || undefined,
     vadModelPath: read('PARLEY_VAD_MODEL') || undefined,

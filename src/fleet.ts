@@ -36,8 +36,10 @@ type Member = EngineProcess<Config>;
 
 export class Fleet {
   readonly port: number;
-  readonly says: readonly string[];
+  readonly #says: string[];
+  /** For each engine process, with the slots it has. */
   readonly #config: Config;
+  readonly #placesMax: number;
   readonly #spread: Spread;
   readonly #desk: FleetDesk;
   readonly #acceptor: Server | undefined;
@@ -95,7 +97,7 @@ export class Fleet {
     fleet.current = started;
     try {
       const says = await Promise.all(Array.from({ length: config.processes }, () => started.#begin()));
-      started.#said.push(...new Set(says.flat()));
+      started.#says.push(...new Set(says.flat()));
       await started.#accept();
     } catch (error) {
       await started.stop(0);
@@ -103,9 +105,6 @@ export class Fleet {
     }
     return started;
   }
-
-  readonly #said: string[];
-  readonly #placesMax: number;
 
   private constructor(
     settings: Config,
@@ -127,13 +126,17 @@ export class Fleet {
     this.#onFatal = onFatal;
     this.#folder = mkdtempSync(join(tmpdir(), 'parley-idle-'));
     const store = isHosted(settings.api.store) ? 'the store is hosted by this one' : 'each opens the store';
-    this.#said = [`${settings.processes} engine processes on one port (${reason}); ${store}.`];
-    this.says = this.#said;
+    this.#says = [`${settings.processes} engine processes on one port (${reason}); ${store}.`];
     this.#gatherer = new Gatherer(() => this.#up, nowMs);
     this.#acceptor =
       spread === 'handed'
         ? createServer({ pauseOnConnect: true, allowHalfOpen: true, noDelay: true }, (socket) => this.#hand(socket))
         : undefined;
+  }
+
+  /** Of itself, and what the engine processes said when they were ready, one line each. */
+  get says(): readonly string[] {
+    return this.#says;
   }
 
   /** Calls of all processes. */
@@ -280,13 +283,13 @@ export class Fleet {
   }
 
   #gone(member: Member, how: number | string): void {
-    const wasUp = this.#members.delete(member.number);
+    this.#members.delete(member.number);
     // What it did stays counted; what it had is no more.
     this.#past.add({ ...member.totals, gauges: {} });
     this.#tellOthers(member, { type: 'gone', member: member.number });
     void this.#desk.gone(member.number);
     this.#changed();
-    if (this.#isStopping || !wasUp) return;
+    if (this.#isStopping) return;
     this.#log('process.failed', { process: member.number, how, calls: member.calls.size });
     if (!member.isLeaving) this.#replace(`engine process ${member.number} ended: ${how}`);
   }

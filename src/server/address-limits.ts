@@ -7,7 +7,7 @@ export type AddressRule = {
   readonly newPerSecond: number;
 };
 
-/** Addresses whose last calls are remembered; beyond it the quiet ones are forgotten. */
+/** Addresses whose last calls are remembered; beyond it the one that was silent longest is forgotten. */
 const addressesMax = 10_000;
 
 type Bucket = { left: number; atMs: number };
@@ -34,23 +34,15 @@ export class NewCallRate {
     return true;
   }
 
+  /** The map is in the order in which addresses were last seen. */
   #bucket(address: string, atMs: number): Bucket {
-    const known = this.#buckets.get(address);
-    if (known !== undefined) {
-      known.left = Math.min(this.#perSecond, known.left + ((atMs - known.atMs) / 1000) * this.#perSecond);
-      known.atMs = atMs;
-      return known;
-    }
-    if (this.#buckets.size >= addressesMax) this.#forgetQuiet(atMs);
-    const bucket = { left: this.#perSecond, atMs };
-    this.#buckets.set(address, bucket);
-    return bucket;
-  }
-
-  /** Those that are full again, or else the one that has been silent longest. */
-  #forgetQuiet(atMs: number): void {
-    for (const [address, { atMs: lastMs }] of this.#buckets) if (atMs - lastMs >= 1000) this.#buckets.delete(address);
+    const known = this.#buckets.get(address) ?? { left: this.#perSecond, atMs };
+    known.left = Math.min(this.#perSecond, known.left + ((atMs - known.atMs) / 1000) * this.#perSecond);
+    known.atMs = atMs;
+    this.#buckets.delete(address);
     const [oldest] = this.#buckets.keys();
     if (this.#buckets.size >= addressesMax && oldest !== undefined) this.#buckets.delete(oldest);
+    this.#buckets.set(address, known);
+    return known;
   }
 }

@@ -203,7 +203,7 @@ export class Calls {
     if (callsMax > 0 && fromThere >= callsMax) {
       this.#recorder.count('parley_refused_total', 'reason="address"');
       // Let in and closed, so that a browser can read why.
-      connection.close(1008, 'Too many calls from this address at once.');
+      connection.close(3008, 'Too many calls from this address at once.');
       return;
     }
     const index = this.freeCount === 0 ? undefined : this.#free.pop();

@@ -3,7 +3,7 @@
  * `structuredClone` takes, length first. Both ends are ours, so what arrives is trusted; how much may wait is bounded all the same.
  * API thread and the process that leads a fleet.
  */
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -188,7 +188,6 @@ export class LocalDoor {
 
   private constructor(handlers: LocalHandlers) {
     this.#folder = mkdtempSync(join(tmpdir(), 'parley-fleet-'));
-    chmodSync(this.#folder, 0o700);
     this.path = process.platform === 'win32' ? `\\\\.\\pipe\\${this.#folder.replaceAll('\\', '-')}` : join(this.#folder, 'desk');
     this.#server = createServer((socket) => {
       const link: LocalLink = new LocalLink(socket, {
