@@ -4,6 +4,7 @@
  */
 import type { AgentConfig } from '../store/agents.js';
 import type { ConversationEnding, ConversationHead, TranscriptItem } from '../store/port.js';
+import type { ToolManner } from '../tools/manner.js';
 import type { ToolOutcome, ToolRun } from '../tools/port.js';
 
 /** main → api: one HTTP request, body complete (within the bounds of its path). */
@@ -44,6 +45,7 @@ export type McpToolSpec = {
   readonly serverId: string;
   /** The API thread ends a call after this. */
   readonly timeoutMs: number;
+  readonly manner: ToolManner;
   readonly needsApproval: boolean;
 };
 export type McpServerState = { readonly serverId: string; readonly isConnected: boolean; readonly toolCount: number };

@@ -238,5 +238,7 @@ export const agentSchema = z.object({
     end_call: z.boolean().optional(),
     idle_phrases: z.array(z.string().max(500)).max(10).optional(),
     apology: z.string().max(500).optional(),
+    /** Said before a tool of `pre_tool_speech: force` when the model says nothing. */
+    tool_phrase: z.string().max(500).optional(),
   }).prefault({}),
 });
