@@ -16,7 +16,7 @@ import { createRest } from '../src/api/rest.js';
 import { Retention, retentionLimits } from '../src/api/retention.js';
 import { collectSeries } from '../src/api/series-collector.js';
 import { SeriesHistory } from '../src/api/series-history.js';
-import { abandonedCheckMs, closeAbandoned, putInOrder } from '../src/api/start-up.js';
+import { abandonedCheckMs, closeAbandoned, Opening } from '../src/api/start-up.js';
 import { ToolUsage } from '../src/api/tool-usage.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
@@ -31,8 +31,6 @@ import { type ApiStart, type LaneRenewed, startOf } from '../src/thread-start.js
 import { AddressGuard, parseAllowedHosts } from '../src/tools/address-guard.js';
 import { createToolRunner } from '../src/tools/runner.js';
 
-/** The store could not be opened: it is tried again this much later. */
-const openAgainMs = 10_000;
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
 /** Main sees by it that this thread does not hang. */
@@ -168,7 +166,6 @@ const abandonedTimer =
           (error: unknown) => problem('store.problem', error),
         );
       }, abandonedCheckMs);
-let openTimer: NodeJS.Timeout | undefined;
 const beatTimer = setInterval(() => Atomics.add(start.beat, 0, 1), beatMs);
 
 function sweep(): void {
@@ -180,19 +177,19 @@ function sweep(): void {
     );
 }
 
-/** In the background: calls do not wait for it. */
-function openUp(): void {
-  putInOrder(store, directory, retention, start.processStartedAtMs, unixMs).then(
-    (closedCount) => {
-      recorder.count('parley_conversations_abandoned_total', '', closedCount);
-      sweep();
-    },
-    (error: unknown) => {
-      problem('store.problem', error);
-      openTimer = setTimeout(openUp, openAgainMs);
-    },
-  );
-}
+const opening = new Opening({
+  store,
+  directory,
+  retention,
+  processStartedAtMs: start.processStartedAtMs,
+  nowMs: unixMs,
+  onOpen: (closedCount) => {
+    recorder.count('parley_conversations_abandoned_total', '', closedCount);
+    sweep();
+  },
+  onProblem: (error) => problem('store.problem', error),
+  tell: (message) => main.postMessage(message),
+});
 
 recorder.figures = () => {
   const { running, mcpServers } = tools.counts();
@@ -225,7 +222,7 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
   clearInterval(recordingTimer);
   clearInterval(sweepTimer);
   clearInterval(abandonedTimer);
-  clearTimeout(openTimer);
+  opening.stop();
   clearInterval(beatTimer);
   loop.stop();
   series.stop();
@@ -246,4 +243,4 @@ const says = [
   setup.recordingsPath === undefined ? 'recordings: off' : `recordings: ${setup.recordingsPath}`,
 ];
 start.control.postMessage({ type: 'ready', says });
-setImmediate(openUp);
+setImmediate(() => opening.begin());

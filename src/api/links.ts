@@ -35,7 +35,10 @@ export type HttpMore = { readonly type: 'http_more'; readonly id: number; readon
 export type ToApiFromMain = HttpAsk | HttpMore;
 /** api → main: there will be no answer, or no rest of it, because what it is made of broke. */
 export type HttpBroken = { readonly type: 'http_broken'; readonly id: number };
-export type FromApiToMain = HttpAnswer | HttpPart | HttpBroken;
+export type HttpFromApi = HttpAnswer | HttpPart | HttpBroken;
+/** api → main: whether the store is there. `reason`: why it is not; empty: it is still being opened for the first time. */
+export type StoreTold = { readonly type: 'store'; readonly isOpen: boolean; readonly reason: string };
+export type FromApiToMain = HttpFromApi | StoreTold;
 
 /** A tool that an MCP server offers, as the model and the client see it. */
 export type McpToolSpec = {

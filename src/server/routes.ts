@@ -9,6 +9,8 @@ export type RouteFacts = {
   readonly unready: () => string | undefined;
   /** Of each stage, its providers and whether calls go to them. */
   readonly providers: () => Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Calls go on without it, but nothing of them is kept. */
+  readonly store: () => { readonly status: 'opening' | 'open' | 'unavailable'; readonly reason?: string };
   readonly freeCount: () => number;
   readonly liveCount: () => number;
   readonly metricsText: () => Promise<string>;
@@ -29,6 +31,7 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
         calls: facts.liveCount(),
         free: facts.freeCount(),
         providers: facts.providers(),
+        store: facts.store(),
       });
     },
     '/metrics': async () => ({

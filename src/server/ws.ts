@@ -7,7 +7,6 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
-import { EngineError } from '../shared/errors.js';
 import {
   closeReason,
   headerCountMax,
@@ -21,6 +20,7 @@ import {
   unsupportedBody,
   wantsWebSocket,
 } from './adapter-rules.js';
+import { listenFailure } from './listen-failure.js';
 import { headOf, type Reply, readBody, replyBy, replyOn } from './node-http.js';
 import type { Connection, HttpResponse, SocketHandlers, SocketLimits, SocketServer } from './port.js';
 import { BodyBudget } from './request-body.js';
@@ -265,9 +265,7 @@ class WsServer<Session> implements SocketServer {
   listen(host: string, port: number): Promise<number> {
     return new Promise((resolve, reject) => {
       const fail = (cause: NodeJS.ErrnoException) => {
-        const taken = cause.code === 'EADDRINUSE';
-        const message = `Cannot listen on ${host}:${port}: ${taken ? 'the port is taken' : cause.message}.`;
-        reject(new EngineError('config', message, { cause, fields: { host, port } }));
+        reject(listenFailure(host, port, cause.code, cause));
       };
       this.#http.once('error', fail);
       this.#http.listen(port, host, () => {
