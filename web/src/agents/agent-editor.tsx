@@ -27,6 +27,8 @@ export function AgentEditor({ agentId }: { agentId: string }) {
   const [invalid, setInvalid] = useState<ReadonlySet<string>>(new Set());
   const [problem, setProblem] = useState('');
   const [notice, setNotice] = useState('');
+  /** Keys of what was saved that do nothing. */
+  const [warnings, setWarnings] = useState<readonly FieldProblem[]>([]);
   const [isSaving, setSaving] = useState(false);
   const [question, setQuestion] = useState<Question | undefined>(undefined);
   /** Counts loads, so that fields that keep their own text begin anew. */
@@ -80,6 +82,7 @@ export function AgentEditor({ agentId }: { agentId: string }) {
     setProblem('');
     setNotice('');
     setProblems([]);
+    setWarnings([]);
     try {
       await act();
     } catch (error) {
@@ -91,8 +94,10 @@ export function AgentEditor({ agentId }: { agentId: string }) {
     if (loaded === undefined || !isChanged || invalid.size > 0) return;
     setSaving(true);
     await attempt(async () => {
-      show(writable(await updateAgent(agentId, changesOf(loaded.saved, loaded.document))));
+      const body = await updateAgent(agentId, changesOf(loaded.saved, loaded.document));
+      show(writable(body));
       setNotice('Saved.');
+      setWarnings((body.warnings ?? []).map(({ loc, msg }) => ({ path: loc.slice(1).join('.'), message: msg })));
     });
     setSaving(false);
   };
@@ -195,6 +200,11 @@ export function AgentEditor({ agentId }: { agentId: string }) {
             {problem !== '' && <strong class="field-problem">{problem}</strong>}
             {others.map(({ path, message }) => (
               <small key={path} class="field-problem">
+                <code>{path}</code> {message}
+              </small>
+            ))}
+            {warnings.map(({ path, message }) => (
+              <small key={path} class="quiet">
                 <code>{path}</code> {message}
               </small>
             ))}

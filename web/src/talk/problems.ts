@@ -29,6 +29,38 @@ const ofMicrophone: Readonly<Record<string, Problem>> = {
   },
 };
 
+/** What the protocol's own names stand for on this page. */
+const overrideNames: Readonly<Record<string, string>> = {
+  text_only: 'whether it is text only',
+  client_events: 'which events are sent',
+};
+
+/** What the server said when it ended a call, or did not begin it. Pure. */
+export function explained(message: string, closeCode: number | undefined): Problem {
+  const missing = /^Missing required dynamic variables: (.+)$/.exec(message)?.[1];
+  if (missing !== undefined) return variablesProblem(missing.split(', '));
+  const field = /^Override for field '(.+)' is not allowed by config\.$/.exec(message)?.[1];
+  if (field !== undefined) {
+    return {
+      title: `The agent does not let a client choose ${overrideNames[field] ?? field}.`,
+      advice: 'Its settings say so, under platform_settings.overrides. Start without it, or allow it there.',
+    };
+  }
+  if (closeCode === 1013 || /^capacity|overloaded/.test(message))
+    return { title: message, advice: 'Wait a little and start again.' };
+  if (closeCode === 3000 || closeCode === 1008)
+    return { title: message, advice: 'Look at the agent’s settings, or choose another agent.' };
+  return { title: message, advice: 'Start again; if it stays, the server’s log says more.' };
+}
+
+export function variablesProblem(names: readonly string[]): Problem {
+  const what = names.length === 1 ? 'a value' : 'values';
+  return {
+    title: `The agent needs ${what} for ${names.join(', ')}.`,
+    advice: 'Fill in what is missing under Variables, and start again.',
+  };
+}
+
 /** A call that could not begin. `closeCode`: of the socket, when it was opened at all. */
 export async function startProblem(error: unknown): Promise<Problem> {
   if (error instanceof DOMException) {
@@ -40,19 +72,18 @@ export async function startProblem(error: unknown): Promise<Problem> {
   const closeCode = (error as { closeCode?: number }).closeCode;
   // 1006: the browser does not say why the socket was not opened; another request can tell.
   const isUnexplained = closeCode === 1006 || message.includes('socket error');
-  return isUnexplained ? whyNoSocket() : { title: message, advice: adviceFor(closeCode) };
-}
-
-function adviceFor(closeCode: number | undefined): string {
-  if (closeCode === 3000 || closeCode === 1008) return 'Look at the agent’s settings, or choose another agent.';
-  return 'Start again; if it stays, the server’s log says more.';
+  return isUnexplained ? whyNoSocket() : explained(message, closeCode);
 }
 
 async function whyNoSocket(): Promise<Problem> {
   try {
     const response = await fetch('/readyz', { cache: 'no-store' });
-    const { calls, free } = (await response.json()) as { calls?: number; free?: number };
+    const { calls, free, reason } = (await response.json()) as { calls?: number; free?: number; reason?: string };
     if (free === 0) return { title: `All ${calls} places are taken.`, advice: 'Wait until a call ends, and start again.' };
+    if (reason !== undefined) {
+      const why = reason === 'draining' ? 'it is about to be restarted' : reason;
+      return { title: `The server takes no calls now: ${why}.`, advice: 'Wait a little and start again.' };
+    }
     return {
       title: `The server at ${location.host} refused the connection.`,
       advice: 'Something between the browser and the engine may not let WebSockets through.',
