@@ -66,9 +66,26 @@ function stopWith(message: string): never {
 }
 
 const { values, positionals } = parseArgs({
-  options: { json: { type: 'string' }, compare: { type: 'string' }, rounds: { type: 'string', default: '1' } },
+  options: {
+    json: { type: 'string' },
+    compare: { type: 'string' },
+    rounds: { type: 'string', default: '1' },
+    help: { type: 'boolean' },
+  },
   allowPositionals: true,
 });
+if (values.help === true) {
+  console.log(`Runs some benches or all of them, each in a process of its own.
+
+  npm run bench -- [NAME…] [options]
+
+  --rounds N       so often (1; 1..${roundsMax})
+  --json FILE      everything behind the figures
+  --compare FILE   the JSON of an earlier run: how the figures have changed
+
+Benches: ${names.join(', ')}.`);
+  process.exit(0);
+}
 const unknown = positionals.find((name) => !names.includes(name));
 if (unknown !== undefined) stopWith(`There is no bench "${unknown}". There are: ${names.join(', ')}.`);
 const rounds = Number(values.rounds);

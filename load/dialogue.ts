@@ -64,19 +64,34 @@ export async function holdDialogue(caller: Caller, clips: readonly Clip[], optio
   return { firstMessage, turns };
 }
 
-/** The first reply that begins when `said` ends or later; or one that cut in before, when it went on after the end and is over now. */
-function answerTo(caller: Caller, said: Said, waitMs: number): Promise<HeardReply | undefined> {
+/**
+ * The first reply that begins when `said` ends or later; or one that cut in before, when it went on after the end and is over now. What the
+ * agent says again, or by itself ("Are you still there?"), answers nothing: a transcript of our words comes before an answer, unless the
+ * server sends none at all.
+ */
+async function answerTo(caller: Caller, said: Said, waitMs: number): Promise<HeardReply | undefined> {
   const remainingMs = Math.max(0, said.speechEndMs - caller.nowMs) + waitMs;
-  return caller.waitFor(() => {
+  const look = (mustBeAsked: boolean): HeardReply | undefined => {
     const heard = [...caller.ear.replies.values()].filter(
-      ({ onsetMs }) => onsetMs !== undefined && onsetMs >= said.speechStartMs,
+      (reply) =>
+        reply.onsetMs !== undefined && reply.onsetMs >= said.speechStartMs && (!mustBeAsked || isAsked(caller, reply, said)),
     );
     const answer = heard.find(({ onsetMs }) => !isCutIn(onsetMs!, said));
     const cutIn = heard.find(
       ({ lastAudibleMs }) => lastAudibleMs! > said.speechEndMs && caller.nowMs - lastAudibleMs! >= quietMs,
     );
     return answer ?? cutIn;
-  }, remainingMs);
+  };
+  const answer = await caller.waitFor(() => look(true), remainingMs);
+  const hasTranscripts = caller.events.some(({ type }) => type === 'user_transcript');
+  return answer ?? (hasTranscripts ? undefined : look(false));
+}
+
+/** The agent has said what it understood of `said`, and then this. */
+function isAsked({ events }: Caller, { eventId }: HeardReply, said: Said): boolean {
+  return events.some(
+    (event) => event.type === 'user_transcript' && event.atMs >= said.speechStartMs && (event.eventId ?? eventId) < eventId,
+  );
 }
 
 /** Whether an agent that begins at `onsetMs` cuts `said` short. The voice's end counts: the label may lie after a breath or a click. */

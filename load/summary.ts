@@ -2,6 +2,8 @@
 import type { Clip } from './clip.js';
 import type { InterruptionTimes, Timeline, TurnTimes } from './timeline.js';
 
+/** What the engine writes for speech of which it understood nothing. */
+const unintelligible = '[unintelligible]';
 /** A label this much later than the end of the voice is worth a word. */
 const uncertainMs = 250;
 
@@ -29,6 +31,8 @@ function linesOf(turn: TurnTimes): string[] {
     lines.push(`    its strong voice ends ${inMs(uncertainByMs)} before its last sound (breath, noise, click)${sinceVoice}`);
   }
   if (answer === undefined && interruption === undefined) lines.push('    was not answered');
+  if (turn.transcript === unintelligible) lines.push('    was not understood');
+  for (const { text } of turn.unasked) lines.push(`    not an answer: “${text ?? 'something'}”`);
   if (interruption !== undefined) lines.push(`    interruption: ${outcomeOf(interruption)}`);
   if (cough !== undefined) lines.push(`    cough: ${cough.effect}, the agent stood still for ${inMs(cough.pausedMs)}`);
   return lines;

@@ -32,6 +32,8 @@ export type TurnTimes = {
   readonly transcript: string | undefined;
   readonly transcriptAtMs: number | undefined;
   readonly answer: ReplyTimes | undefined;
+  /** What else the agent said until we spoke again: by itself, or once more. */
+  readonly unasked: readonly ReplyTimes[];
   /** From `speechEndMs`; negative when the agent began before. */
   readonly firstChunkAfterMs: number | undefined;
   readonly answeredAfterMs: number | undefined;
@@ -104,6 +106,10 @@ function timesOfTurn(caller: Caller, turn: Turn, nextStartMs: number): TurnTimes
     ({ type, atMs }) => type === 'user_transcript' && atMs >= said.speechStartMs && atMs < nextStartMs,
   );
   const answer = turn.answer === undefined ? undefined : replyTimes(turn.answer, caller.events);
+  const unasked = [...caller.ear.replies.values()].filter(
+    (reply) =>
+      reply.onsetMs !== undefined && reply !== turn.answer && reply.onsetMs >= said.voiceEndMs && reply.onsetMs < nextStartMs,
+  );
   const onsets = [...caller.ear.replies.values()].flatMap(({ onsetMs }) => (onsetMs === undefined ? [] : [onsetMs]));
   return {
     name: said.clip.name,
@@ -114,6 +120,7 @@ function timesOfTurn(caller: Caller, turn: Turn, nextStartMs: number): TurnTimes
     transcript: textIn(transcript, 'user_transcript'),
     transcriptAtMs: transcript?.atMs,
     answer,
+    unasked: unasked.map((reply) => replyTimes(reply, caller.events)),
     firstChunkAfterMs: answer && answer.firstChunkAtMs - said.speechEndMs,
     answeredAfterMs: answer && answer.onsetMs - said.speechEndMs,
     cutInsAtMs: onsets.filter((onsetMs) => isCutIn(onsetMs, said)),

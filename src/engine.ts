@@ -25,6 +25,7 @@ import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
 import { memoryRatio, Pressure, pressureDefaults } from './server/pressure.js';
 import { createRoutes } from './server/routes.js';
+import { StoreWatch } from './server/store-watch.js';
 import { uploadRule } from './server/upload-rule.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
@@ -106,9 +107,15 @@ export class Engine {
 
   /**
    * Resolves when calls can be taken. `onFatal`: a lane is lost for good. No new calls are taken; those of other lanes may finish, then the
-   * process should end with a status that makes its supervisor start another. `fleet`: this process is one of several.
+   * process should end with a status that makes its supervisor start another. `fleet`: this process is one of several. `onNews`: a line for whoever
+   * looks at the terminal, also later.
    */
-  static async start(config: Config, onFatal: (error: Error) => void, fleet?: Membership): Promise<Engine> {
+  static async start(
+    config: Config,
+    onFatal: (error: Error) => void,
+    fleet?: Membership,
+    onNews: (line: string) => void = () => undefined,
+  ): Promise<Engine> {
     const log = createLog(config.logLevel);
     checkDescriptors(descriptorsNeeded(config), descriptorLimit());
     const notes: string[] = [];
@@ -127,6 +134,7 @@ export class Engine {
     const keys = { apiKey: config.api.apiKey, signingKey: signingKeyOf(config.api.signingKey, config.api.apiKey) };
     const isLoopback = isLoopbackHost(config.host);
     const gate: { current: ApiGate | undefined } = { current: undefined };
+    const storeWatch = new StoreWatch(onNews);
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
     const apiFacts = {
@@ -162,11 +170,15 @@ export class Engine {
         log('thread.restarted');
         calls.current?.restored(isOfLane);
       },
-      onApi: (message) => gate.current?.fromApi(message),
+      onApi: (message) => {
+        if (message.type === 'store') storeWatch.told(message);
+        else gate.current?.fromApi(message);
+      },
       onApiDeath: (error, restartsInMs) => {
         recorder.count('parley_api_deaths_total');
         log('thread.failed', { thread: 'api', message: error.message, restarts_in_ms: restartsInMs ?? -1 });
         gate.current?.died();
+        storeWatch.lost();
       },
     });
     const api = new ApiGate((message) => threads.toApi(message), recorder);
@@ -191,6 +203,7 @@ export class Engine {
       version,
       unready: () => unready(live, state.isLeaving, pressure, fleet?.state()),
       providers: () => threads.providers(),
+      store: () => storeWatch.state,
       counts: () => fleet?.state() ?? { calls: live.liveCount, free: live.freeCount },
       metricsText: fleet?.text ?? (() => figures.text()),
       metricsAnswers: fleet?.answers ?? (() => figures.answers()),

@@ -51,18 +51,12 @@ async function main(): Promise<void> {
     lost.isFatal = true;
     lost.stop?.();
   };
-  const engine = config.processes > 1 ? await Fleet.start(config, onFatal) : await Engine.start(config, onFatal);
-  const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
-  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
-  console.log(
-    `Parley ${version} is ready after ${((nowMs() - startedAtMs) / 1000).toFixed(2)} s: http://${host}:${engine.port}/`,
-  );
-  for (const line of engine.says) console.log(`  ${line}`);
-  for (const line of canAndCannot(providers)) console.log(`  ${line}`);
-  for (const name of unknownSettings(process.env))
-    console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);
-  console.log(`  Talk: open the page, or "npm run talk -- FILE.wav". Settings: "npm start -- --help".`);
-
+  // News that come before the start line are shown with it.
+  const news: string[] = [];
+  let tell = (line: string): void => void news.push(line);
+  const onNews = (line: string): void => tell(line);
+  const isFleet = config.processes > 1;
+  const engine = isFleet ? await Fleet.start(config, onFatal) : await Engine.start(config, onFatal, undefined, onNews);
   const stop = async (drainMs: number, noticeMs: number, status: number): Promise<void> => {
     setTimeout(() => process.exit(1), drainMs + noticeMs + exitMaxMs).unref();
     const table = stageTable(await engine.stop(drainMs, noticeMs));
@@ -90,6 +84,18 @@ async function main(): Promise<void> {
     setTimeout(() => process.exit(1), crashMaxMs).unref();
     engine.stop(0, 0, 'Internal error. Please call again.').then(() => process.exit(1), failed);
   });
+
+  const providers = { stt: config.stt.provider, llm: config.llm.provider, tts: config.tts.provider };
+  const host = config.host.includes(':') ? `[${config.host}]` : config.host;
+  console.log(
+    `Parley ${version} is ready after ${((nowMs() - startedAtMs) / 1000).toFixed(2)} s: http://${host}:${engine.port}/`,
+  );
+  for (const line of [...news, ...engine.says]) console.log(`  ${line}`);
+  tell = (line) => console.log(`  ${line}`);
+  for (const line of canAndCannot(providers)) console.log(`  ${line}`);
+  for (const name of unknownSettings(process.env))
+    console.log(`  ${name} is no setting of this version; "npm start -- --help" lists them all.`);
+  console.log(`  Talk: open the page, or "npm run talk -- FILE.wav". Settings: "npm start -- --help".`);
 }
 
 main().catch((error: unknown) => {

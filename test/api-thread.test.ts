@@ -8,10 +8,11 @@ import { MessageChannel, type MessagePort, receiveMessageOnPort, Worker } from '
 import { test } from 'tap';
 import { type ApiAnswer, partsOf } from '../src/api/http.js';
 import { HttpDesk } from '../src/api/http-desk.js';
-import type { FromApiToMain, HttpAsk, ToApiFromMain } from '../src/api/links.js';
+import type { HttpAsk, HttpFromApi, ToApiFromMain } from '../src/api/links.js';
 import { type ApiEnds, ApiThread, beget } from '../src/api-thread.js';
 import { ApiGate, gateLimits } from '../src/server/api-gate.js';
 import type { BodyParts, HttpRequest } from '../src/server/port.js';
+import { StoreWatch } from '../src/server/store-watch.js';
 import { RenewablePort } from '../src/shared/renewable-port.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 
@@ -33,7 +34,7 @@ function request(path = '/v1/x', headers: Record<string, string> = {}): Request 
   };
 }
 
-const answer = (id: number, isLast = true, body = 'x'): FromApiToMain => ({
+const answer = (id: number, isLast = true, body = 'x'): HttpFromApi => ({
   type: 'http_answer',
   id,
   status: 200,
@@ -117,7 +118,7 @@ test('the gate: long answers', async (t) => {
 });
 
 test('the desk: parts on demand, and none for who is gone', async (t) => {
-  const posted: FromApiToMain[] = [];
+  const posted: HttpFromApi[] = [];
   const letGo = new EventEmitter();
   let letGoCount = 0;
   letGo.on('return', () => {
@@ -163,7 +164,7 @@ test('the desk: parts on demand, and none for who is gone', async (t) => {
     body: new Uint8Array(0),
   });
   const more = (id: number, isGone = false) => desk.receive({ type: 'http_more', id, isGone });
-  const textOf = (message: FromApiToMain) =>
+  const textOf = (message: HttpFromApi) =>
     message.type === 'http_broken' ? 'broken' : `${Buffer.from(message.body).toString()}${message.isLast ? '.' : ''}`;
   const texts = () => posted.splice(0).map(textOf);
 
@@ -203,7 +204,7 @@ test('R8: a file that nobody waits for any more is closed', async (t) => {
   const held = new Promise<void>((resolve) => {
     hold = resolve;
   });
-  const posted: FromApiToMain[] = [];
+  const posted: HttpFromApi[] = [];
   const desk = new HttpDesk(
     async ({ id }) => {
       const stream = (await open(path)).createReadStream();
@@ -325,4 +326,20 @@ test('a thread that dies is started again, linked anew, a bounded number of time
   t.equal(((await last) as [Error, number | undefined])[1], undefined, 'then it is given up');
   t.equal(api.current, undefined);
   t.equal(receiveMessageOnPort(born.main), undefined);
+});
+
+test('the store, as main knows it: said when it cannot be used and when it can again, not each time that it is tried', (t) => {
+  const news: string[] = [];
+  const watch = new StoreWatch((line) => news.push(line));
+  t.same(watch.state, { status: 'opening' });
+  watch.told({ type: 'store', isOpen: true, reason: '' });
+  t.same([watch.state, news], [{ status: 'open' }, []], 'as it should be');
+  watch.lost();
+  t.same(watch.state, { status: 'opening' });
+  for (let attempt = 0; attempt < 3; attempt++) watch.told({ type: 'store', isOpen: false, reason: 'EACCES.' });
+  t.same(watch.state, { status: 'unavailable', reason: 'EACCES.' });
+  watch.told({ type: 'store', isOpen: true, reason: '' });
+  t.match(news, [/^THE STORE CANNOT BE USED: EACCES\. Calls work/, /open now/]);
+  t.equal(news.length, 2);
+  t.end();
 });

@@ -3,11 +3,15 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { writeWav } from '../src/audio/wav.js';
 import { hz } from '../src/shared/units.js';
+import { checkAgent } from '../src/store/agents.js';
 import { type ParleyTurnEvent, type TurnHappening, turnEventShape, turnInstants } from '../src/wire/turn-event.js';
 import { changesOf, type Json, valueAt, withValue, writable } from '../web/src/agents/document.js';
+import { readable } from '../web/src/api/readable.js';
 import { readWaveform } from '../web/src/history/wav.js';
+import { explained } from '../web/src/talk/explained.js';
 import * as transcript from '../web/src/talk/transcript.js';
 import { type Board, emptyBoard, matchSounds, report, waterfallOf } from '../web/src/talk/turns.js';
+import { givenOf, missingOf, variablesOf } from '../web/src/talk/variables.js';
 
 const event = (happening: TurnHappening, atMs: number, sentAtMs = atMs, turn = 1): ParleyTurnEvent => ({
   type: 'parley_turn_event',
@@ -157,6 +161,57 @@ test('fields of a document by path; changes are what differs and nothing else', 
     }),
     { numRuns: 200 },
   );
+  t.end();
+});
+
+test('dynamic variables of an agent: those it has placeholders for, and those its texts cannot be said without', (t) => {
+  const agent = {
+    conversation_config: {
+      agent: {
+        first_message: 'Hello {{ name }}, it is {{system__time_utc}}.',
+        dynamic_variables: { dynamic_variable_placeholders: { name: 'friend', tier: 2 } },
+        prompt: {
+          prompt: 'The caller lives in {{city}}. {{name}} {{secret__key}}',
+          tools: [{ dynamic_variables: { dynamic_variable_placeholders: { shop: 'main', tier: 1 } } }],
+        },
+      },
+    },
+  };
+  const variables = variablesOf(agent);
+  t.same(variables, [
+    { name: 'shop', placeholder: 'main' },
+    { name: 'tier', placeholder: '2' },
+    { name: 'name', placeholder: 'friend' },
+    { name: 'city', placeholder: undefined },
+    { name: 'secret__key', placeholder: undefined },
+  ]);
+  t.same(missingOf(variables, { name: '' }), ['city']);
+  t.same(missingOf(variables, { city: 'Rome' }), []);
+  t.same(givenOf(variables, { name: ' Bo ', city: '', other: 'x' }), { name: 'Bo' });
+  t.same(variablesOf({}), []);
+  t.end();
+});
+
+test('what the server says, said readably', (t) => {
+  const rows: [string, string][] = [
+    ['Too big: expected number to be <=1.2', 'At most 1.2.'],
+    ['Too small: expected number to be >=-1', 'At least -1.'],
+    ['Too big: expected string to have <=256 characters', 'At most 256 characters.'],
+    ['Invalid input: expected string, received number', 'This must be text, not a number.'],
+    ['Invalid input: expected object, received undefined', 'This is missing: an object.'],
+    ['Invalid option: expected one of "patient"|"normal"|"eager"', 'One of: patient, normal, eager.'],
+    ['must begin with http:// or https://', 'must begin with http:// or https://'],
+  ];
+  for (const [message, expected] of rows) t.equal(readable(message), expected);
+  const limits = checkAgent({ agent_id: 'a', name: 'x'.repeat(300), conversation_config: { tts: { speed: 3 }, agent: 7 } });
+  t.notOk(limits.ok);
+  for (const { message } of limits.ok ? [] : limits.issues) t.not(readable(message), message, message);
+  t.match(explained('Missing required dynamic variables: city, name', 1008), { title: 'The agent needs values for city, name.' });
+  t.match(explained("Override for field 'text_only' is not allowed by config.", 1008), {
+    title: 'The agent does not let a client choose whether it is text only.',
+  });
+  t.match(explained('There is no such agent.', 3000), { title: 'There is no such agent.', advice: /another agent/ });
+  t.match(explained('The language model is not available.', 1002), { advice: /log/ });
   t.end();
 });
 

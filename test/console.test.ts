@@ -79,7 +79,17 @@ test('the console', { skip }, async (t) => {
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   const agent = structuredClone(defaultAgent) as Record<string, unknown> & typeof defaultAgent;
   agent.conversation_config.agent.first_message = 'Hello, this is Parley.';
-  writeFileSync(join(folder, 'agents.json'), JSON.stringify([agent]));
+  const greeter = {
+    agent_id: 'greeter',
+    name: 'Greeter',
+    conversation_config: {
+      agent: {
+        first_message: 'Hello {{name}} from {{city}}.',
+        dynamic_variables: { dynamic_variable_placeholders: { name: 'friend' } },
+      },
+    },
+  };
+  writeFileSync(join(folder, 'agents.json'), JSON.stringify([agent, greeter]));
   const microphone = join(folder, 'microphone.wav');
   await microphoneFile(microphone);
   const config = readConfig({
@@ -202,7 +212,7 @@ test('the console', { skip }, async (t) => {
     await page.getByRole('button', { name: 'Delete' }).click();
     await page.getByRole('alertdialog').getByRole('button', { name: 'Delete' }).click();
     await page.locator('.row').first().waitFor();
-    t.equal(await page.locator('.row').count(), 1, 'the copy is gone');
+    t.equal(await page.locator('.row').count(), 2, 'the copy is gone');
   });
 
   await t.test('text only, and every view on a phone, light and dark', async (t) => {
@@ -213,6 +223,20 @@ test('the console', { skip }, async (t) => {
     await page.keyboard.press('Enter');
     await lines.and(page.locator('.agent')).nth(1).waitFor();
     await page.getByRole('link', { name: 'Open in history' }).waitFor();
+    await page.locator('.agent-choice select').selectOption('greeter');
+    const city = page.getByLabel('city');
+    await city.waitFor();
+    t.equal(await page.getByLabel('name', { exact: true }).getAttribute('placeholder'), 'friend');
+    await page.getByRole('button', { name: 'Start call' }).click();
+    await page.locator('.problem', { hasText: 'The agent needs a value for city.' }).waitFor();
+    await city.fill('Rome');
+    await page.getByRole('button', { name: 'Start call' }).click();
+    await lines.filter({ hasText: 'Hello friend from Rome.' }).waitFor();
+    await page.locator('.state', { hasText: 'Your turn' }).waitFor();
+    t.notMatch(await page.locator('main').textContent(), 'Listening', 'nobody listens to what is typed');
+    await looksRight(t, page, 'variables');
+    await page.getByRole('button', { name: 'End call' }).click();
+    await page.locator('.agent-choice select').selectOption('default');
     const ground = (): Promise<string> => page.evaluate<string>('getComputedStyle(document.body).backgroundColor');
     const grounds = new Set<string>();
     for (const [index, view] of ['Talk', 'Agents', 'History'].entries()) {

@@ -8,6 +8,8 @@ import { openApi } from '../src/api/openapi.js';
 import { retentionLimits } from '../src/api/retention.js';
 import { EngineError } from '../src/shared/errors.js';
 import { valueAt } from '../src/shared/value-at.js';
+import { parseAgent } from '../src/store/agents.js';
+import { defaultAgent } from '../src/store/default-agent.js';
 import { MemoryStore } from '../src/store/memory.js';
 import type { ConversationHead, Json } from '../src/store/port.js';
 import { readTicket } from '../src/wire/signed-url.js';
@@ -240,6 +242,34 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
   };
   t.equal((await rest.ask('POST', '/v1/convai/agents/create', { body: nulls })).status, 200, 'null means not set');
   t.same(rest.bugs, []);
+});
+
+test('what cannot be deleted says truly why', async (t) => {
+  const rest = createTestRest({ agents: [parseAgent(defaultAgent, 'built in'), fileAgent('mine')] });
+  const refused = async (agentId: string) => {
+    const { status, json } = await rest.ask('DELETE', `/v1/convai/agents/${agentId}`);
+    t.equal(status, 409);
+    return (json['detail'] as unknown as { message: string }).message;
+  };
+  t.match(await refused('default'), /is built in and cannot be deleted/);
+  t.match(await refused('mine'), /comes from a file of this server \(PARLEY_AGENTS\)/);
+  t.equal((await rest.ask('PATCH', '/v1/convai/agents/default', { body: { name: 'Ours' } })).status, 200);
+  t.equal((await rest.ask('DELETE', '/v1/convai/agents/default')).status, 200, 'the stored one in its place goes');
+  t.match(await refused('default'), /built in/);
+  const own = createTestRest({ agents: [fileAgent('default')] });
+  t.match((await own.ask('DELETE', '/v1/convai/agents/default')).json, { detail: { message: /comes from a file/ } });
+});
+
+test('a store that is not available: 503, with the reason for whoever has the key', async (t) => {
+  const store = new MemoryStore();
+  store.agent = () => Promise.reject(new EngineError('config', 'The folder /data of the store cannot be used: EACCES'));
+  const rest = createTestRest({ store });
+  const keyed = await rest.ask('GET', '/v1/convai/agents/default');
+  t.match(keyed, { status: 503, headers: { 'retry-after': '2' } });
+  t.match(keyed.json, { detail: { status: 'unavailable', message: /not available\. The folder \/data .*EACCES\. Try again/ } });
+  const open = await rest.ask('GET', '/v1/convai/agents/default/widget');
+  t.equal(open.status, 503);
+  t.notMatch(JSON.stringify(open.json), 'data', 'where it is, is nobody’s business');
 });
 
 test('R6: the rules of webhooks and MCP servers are named where they are broken, all of them', async (t) => {

@@ -10,7 +10,7 @@ export type AgentScript = {
   /** Length of each reply, the first being the greeting; the last is used again. 0 means no reply. */
   readonly replyMs: readonly number[];
   /** What may be broken on purpose. */
-  readonly fault?: 'no metadata' | 'refuse' | 'bad metadata' | 'stale audio' | 'hang up' | 'odd audio';
+  readonly fault?: 'no metadata' | 'refuse' | 'bad metadata' | 'stale audio' | 'hang up' | 'odd audio' | 'repeats itself';
 };
 
 const chunkMs = 40;
@@ -50,6 +50,7 @@ export class ScriptedAgent {
     const send = (message: unknown) => socket.send(JSON.stringify(message));
     let [frames, loud, quiet, nextId, replies] = [0, 0, 0, 1, 0];
     let heardTurn = false;
+    let owesAnswer = false;
     let reply: { id: number; lengthMs: number; sentMs: number; startFrame: number; isPaused: boolean } | undefined;
 
     const speak = () => {
@@ -73,6 +74,14 @@ export class ScriptedAgent {
       tone(nextId++, 0, 10, 0);
       if (script.fault === 'stale audio') tone(cut.id, cut.sentMs, chunkMs);
     };
+    const answer = () => {
+      send({
+        type: 'user_transcript',
+        user_transcription_event: { user_transcript: `turn before reply ${replies + 1}`, event_id: nextId++ },
+      });
+      if (script.fault === 'hang up') socket.close(1002, 'the agent has gone');
+      else speak();
+    };
     const onFrame = (samples: Int16Array) => {
       frames += 1;
       const isLoud = Math.sqrt(samples.reduce((sum, value) => sum + value * value, 0) / samples.length) > 300;
@@ -88,12 +97,15 @@ export class ScriptedAgent {
       }
       if (heardTurn && quiet >= quietFrames) {
         heardTurn = false;
-        send({
-          type: 'user_transcript',
-          user_transcription_event: { user_transcript: `turn before reply ${replies + 1}`, event_id: nextId++ },
-        });
-        if (script.fault === 'hang up') socket.close(1002, 'the agent has gone');
-        else speak();
+        // The reply before once more, before the caller is answered.
+        if (script.fault === 'repeats itself') {
+          owesAnswer = true;
+          speak();
+        } else answer();
+      }
+      if (owesAnswer && reply === undefined) {
+        owesAnswer = false;
+        answer();
       }
       if (frames === 3) speak();
       if (frames % 25 === 0) send({ type: 'ping', ping_event: { event_id: frames / 25, ping_ms: null } });

@@ -2,6 +2,7 @@
 import { test } from 'tap';
 import type { ChatMessage } from '../src/llm/port.js';
 import { parseAgent } from '../src/store/agents.js';
+import { plainManner } from '../src/tools/manner.js';
 import { switchableEvents } from '../src/wire/events.js';
 import { type Answer, LoneSession, ScriptedLlm } from './support/lone-session.js';
 
@@ -316,7 +317,15 @@ test('a reply made early runs its tools only when the turn is over, and never wh
 });
 
 test('C42 MCP: a tool that needs approval waits for it; refusal and silence are failed results', async (t) => {
-  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', timeoutMs: 20_000, needsApproval: true };
+  const tool = {
+    name: 'search',
+    description: 's',
+    parameters: {},
+    serverId: 'mcp_1',
+    timeoutMs: 20_000,
+    needsApproval: true,
+    manner: plainManner,
+  };
   const ask = async (answer: (lone: LoneSession) => void): Promise<LoneSession> => {
     const lone = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }]);
     lone.start();
@@ -347,7 +356,15 @@ test('C42 MCP: a tool that needs approval waits for it; refusal and silence are 
 });
 
 test('an MCP tool is waited for as long as its server’s configuration says', async (t) => {
-  const tool = { name: 'search', description: 's', parameters: {}, serverId: 'mcp_1', timeoutMs: 60_000, needsApproval: false };
+  const tool = {
+    name: 'search',
+    description: 's',
+    parameters: {},
+    serverId: 'mcp_1',
+    timeoutMs: 60_000,
+    needsApproval: false,
+    manner: plainManner,
+  };
   const lone = new LoneSession(agentOf({}), [{ calls: [call('search', '{}')] }, { text: 'So.' }, { text: 'Again.' }]);
   lone.start();
   lone.fromApi({ type: 'mcp_tools', tools: [tool], servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 1 }] });
@@ -656,4 +673,161 @@ test('a bug behind the model’s stream ends this call alone: nothing is left un
   lone.client({ type: 'user_message', text: 'Hello' });
   await lone.settle();
   t.match(lone.main.at(-1), { type: 'session_failed', message: /no such server/ });
+});
+
+const outcomeOf = (result: string) => ({ isError: false, result, isTruncated: false, elapsedMs: 5 });
+const descriptionOf = (lone: LoneSession, request: number, tool: string): string | undefined =>
+  lone.llm.requests[request]?.tools.find(({ name }) => name === tool)?.description;
+
+test('interruption_mode, disable_interruptions: while the tool runs neither speech nor typing interrupts; what was typed is answered then', async (t) => {
+  for (const manner of [{ disable_interruptions: true }, { interruption_mode: 'disable_during_tool' }]) {
+    const lone = await asked({ tools: [{ ...order, ...manner }], isVoice: true }, [
+      { text: 'I order it now.', calls: [call('order', '{}')] },
+      { text: 'Ordered.' },
+      { text: 'You are welcome.' },
+    ]);
+    t.match(lone.tts.at(-1), { type: 'protect', speech: 1, isProtected: true });
+    lone.isHeard(1);
+    lone.speaksOver(1);
+    lone.client({ type: 'user_message', text: 'Thanks' });
+    await lone.settle();
+    t.notOk(lone.tts.some(({ type }) => type === 'cut'));
+    t.ok(lone.tts.some(({ type }) => type === 'resume'));
+    t.equal(lone.llm.requests.length, 1);
+    lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: outcomeOf('ok') });
+    await lone.settle();
+    t.match(lone.tts.filter(({ type }) => type === 'protect').at(-1), { isProtected: false });
+    t.equal(lone.llm.requests.length, 2);
+    lone.fromTts({ type: 'drained', speech: 1, heardChars: undefined });
+    await lone.settle();
+    t.match(lone.llm.requests[2]?.messages.at(-1), { role: 'user', content: 'Thanks' });
+    t.same(toolTexts(lone.llm.requests[2]!.messages), ['ok'], 'the reply that was heard out is remembered whole');
+  }
+});
+
+test('interruption_mode disable_during_tool_and_turn: the answer behind the tool is protected too; more than so many typed turns do not wait', async (t) => {
+  const tool = { ...order, interruption_mode: 'disable_during_tool_and_turn' };
+  const lone = await asked({ tools: [tool] }, [{ calls: [call('order', '{}')] }, { text: 'Ordered.' }, { text: 'Hello.' }]);
+  for (let index = 0; index < 17; index++) lone.client({ type: 'user_message', text: `Hello ${index}` });
+  t.match(lone.event('error'), { errorType: 'value_error', message: /cannot be interrupted/ });
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: outcomeOf('ok') });
+  await lone.settle();
+  t.ok(lone.events.some((event) => event.type === 'agent_response' && event.text === 'Ordered.'));
+  t.match(lone.llm.requests.at(-1)?.messages.at(-1), { content: 'Hello 15' });
+
+  const voice = await asked({ tools: [tool], isVoice: true }, [{ calls: [call('order', '{}')] }, { text: 'Ordered.' }]);
+  voice.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: outcomeOf('ok') });
+  await voice.settle();
+  t.same(
+    voice.tts.flatMap((message) => (message.type === 'protect' ? [message.isProtected] : [])),
+    [true],
+  );
+  voice.isHeard(1);
+  voice.speaksOver(1);
+  t.notOk(voice.tts.some(({ type }) => type === 'cut'));
+});
+
+test('pre_tool_speech: the model is asked to say something, or not to; where it must be, something is said in any case', async (t) => {
+  const tools = [
+    { ...order, pre_tool_speech: 'force' },
+    { ...lookUp, pre_tool_speech: 'off' },
+    { ...weather, force_pre_tool_speech: true },
+  ];
+  const lone = await asked({ tools, isVoice: true }, [{ calls: [call('order', '{}')] }]);
+  t.match(descriptionOf(lone, 0, 'order'), /^o\nBefore you call this, say/);
+  t.match(descriptionOf(lone, 0, 'look_up'), /^l\nCall this without saying anything/);
+  t.match(descriptionOf(lone, 0, 'weather'), /^w\nBefore you call this/);
+  t.equal(lone.spoken(1), 'One moment.');
+  t.match(lone.event('agent_response'), { text: 'One moment.' });
+  const spoken = await asked({ tools, isVoice: true }, [{ text: 'I order it.', calls: [call('order', '{}')] }]);
+  t.equal(spoken.spoken(1), 'I order it.');
+  const quiet = await asked({ tools, isVoice: true }, [{ calls: [call('look_up', '{}')] }]);
+  t.equal(quiet.spoken(1), '');
+});
+
+test('pre_tool_speech auto: once a tool was slow, the model is asked to say something before it', async (t) => {
+  const lone = await asked({ tools: [lookUp, order] }, [{ calls: [call('look_up', '{}')] }, { text: 'So.' }, { text: 'Yes.' }]);
+  t.equal(descriptionOf(lone, 0, 'look_up'), 'l');
+  lone.pass(2000);
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: outcomeOf('x') });
+  await lone.settle();
+  lone.client({ type: 'user_message', text: 'And?' });
+  await lone.settle();
+  t.match(descriptionOf(lone, 2, 'look_up'), /Before you call this/);
+  t.equal(descriptionOf(lone, 2, 'order'), 'o');
+});
+
+test('execution_mode post_tool_speech: the tool runs when the words before it were heard, and not when they were cut', async (t) => {
+  const tool = { ...order, execution_mode: 'post_tool_speech' };
+  const script = [{ text: 'I will now order it.', calls: [call('order', '{}')] }, { text: 'Done.' }];
+  const lone = await asked({ tools: [tool], isVoice: true }, script);
+  lone.isHeard(1);
+  lone.pass(3000);
+  t.same(lone.apiMessages('run_tool'), []);
+  lone.fromTts({ type: 'caught_up', speech: 1 });
+  t.equal(lone.apiMessages('run_tool').length, 1);
+  lone.fromTts({ type: 'caught_up', speech: 1 });
+  t.equal(lone.apiMessages('run_tool').length, 1, 'once');
+
+  const cut = await asked({ tools: [tool], isVoice: true }, script);
+  cut.isHeard(1);
+  cut.client({ type: 'user_message', text: 'No, stop' });
+  cut.fromTts({ type: 'heard', speech: 1, epoch: 1, heardChars: 6, heardMs: 500, totalChars: 20 });
+  cut.fromTts({ type: 'caught_up', speech: 1 });
+  cut.pass(70_000);
+  t.same(cut.apiMessages('run_tool'), []);
+
+  const unheard = await asked({ tools: [tool], isVoice: true }, script);
+  unheard.isHeard(1);
+  unheard.pass(60_000);
+  t.equal(unheard.apiMessages('run_tool').length, 1, 'nobody says that it was heard: it runs all the same, in the end');
+
+  const text = await asked({ tools: [tool] }, script);
+  t.equal(text.apiMessages('run_tool').length, 1, 'who reads is not waited for');
+  const silent = await asked({ tools: [tool], isVoice: true }, [{ calls: [call('order', '{}')] }]);
+  t.equal(silent.apiMessages('run_tool').length, 1, 'there is nothing to be heard');
+});
+
+test('execution_mode async: the reply goes on, an interruption does not matter, and later answers know the result', async (t) => {
+  const lone = await asked({ tools: [{ ...lookUp, execution_mode: 'async' }] }, [
+    { calls: [call('look_up', '{}')] },
+    { text: 'I am looking.' },
+    { text: 'Not yet.' },
+    { text: 'It is Rome.' },
+  ]);
+  t.match(lone.event('agent_response'), { text: 'I am looking.' });
+  t.match(toolTexts(lone.llm.requests[1]!.messages), [/background/]);
+  t.equal(lone.event('agent_tool_response'), undefined, 'it still runs');
+  lone.client({ type: 'user_message', text: 'And?' });
+  await lone.settle();
+  t.same(lone.apiMessages('cancel_tool'), []);
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: outcomeOf('Rome') });
+  await lone.settle();
+  t.match(lone.event('agent_tool_response'), { toolCallId: 'call_1', isError: false });
+  t.equal(lone.llm.requests.length, 3, 'nothing is said unasked');
+  t.match(lone.apiMessages('item').at(-1)?.item, {
+    document: { message: 'I am looking.', interrupted: false, tool_results: [{ result_value: 'Rome' }] },
+  });
+  lone.client({ type: 'user_message', text: 'Now?' });
+  await lone.settle();
+  t.same(toolTexts(lone.llm.requests[3]!.messages), ['Rome']);
+});
+
+test('execution_mode async: two at once and one that is waited for; the end of the call ends what still runs', async (t) => {
+  const slow = { ...weather, execution_mode: 'async' };
+  const lone = await asked({ tools: [slow, lookUp] }, [
+    { calls: [call('weather'), call('look_up', '{}'), call('weather', '{"city":"Oslo"}')] },
+    { text: 'So.' },
+  ]);
+  t.equal(lone.llm.requests.length, 1);
+  lone.client({ type: 'client_tool_result', toolCallId: 'call_1', result: 'sun', isError: false });
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_2', outcome: outcomeOf('x') });
+  await lone.settle();
+  t.match(toolTexts(lone.llm.requests[1]!.messages), ['sun', 'x', /background/], 'what is there already counts');
+  lone.close();
+  lone.pass(200);
+  t.match(lone.apiMessages('item').at(-1)?.item.document, {
+    tool_results: [{ result_value: 'sun' }, { result_value: 'x' }, { result_value: /ended before/, is_error: true }],
+  });
+  t.equal(lone.api.at(-1)?.type, 'end');
 });

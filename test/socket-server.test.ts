@@ -816,7 +816,13 @@ async function listening(t: Test, prefer: Prefer): Promise<void> {
     const second = await openSocketServer<Session>(other, neverAsked, limits);
     const error = await second.listen('127.0.0.1', port).catch((reason: unknown) => reason);
     t.ok(error instanceof EngineError && error.kind === 'config', `${other} does not share the port`);
-    t.match((error as EngineError).message, `127.0.0.1:${port}`);
+    t.match(
+      (error as EngineError).message,
+      new RegExp(`^Cannot listen on 127.0.0.1:${port}: port ${port} is taken.*PARLEY_PORT`),
+    );
+    // An address that is kept for documentation, and nobody's.
+    const nowhere = await second.listen('192.0.2.1', port).catch((reason: unknown) => reason);
+    t.match((nowhere as EngineError).message, /192\.0\.2\.1 is no address of this machine.*PARLEY_HOST/);
     t.same((error as EngineError).fields, { host: '127.0.0.1', port });
     await second.close();
   }

@@ -111,7 +111,7 @@ async function conformance(t: Test, store: Store): Promise<void> {
     const config = { conversation_config: { agent: { first_message: 'Hi' } }, list: [1, 2.5, null, true] };
     const made = await store.createAgent(newAgent('agent_v', { name: 'One', tags: ['a', 'b'], config }));
     t.same(made, { ...newAgent('agent_v', { name: 'One', tags: ['a', 'b'], config }), version: 1 });
-    t.equal(await failureKind(store.createAgent(newAgent('agent_v'))), 'config');
+    t.equal(await failureKind(store.createAgent(newAgent('agent_v'))), 'rejected');
     const change = newAgent('agent_v', { name: 'Two', updatedAtMs: startMs + 5 });
     const both = await Promise.all([store.updateAgent(change, 1), store.updateAgent(change, 1)]);
     t.equal(both.filter((answer) => answer !== undefined).length, 1, 'one of two changes of the same version wins');

@@ -107,6 +107,7 @@ test('tools are listed and called, over both HTTP transports', async (t) => {
         parameters: { type: 'object', properties: { a: { type: 'string' } } },
         serverId: 'mcp_1',
         timeoutMs: 20_000,
+        manner: { execution: 'immediate', protects: 'nothing', preSpeech: 'auto' },
         needsApproval: true,
       })),
       servers: [{ serverId: 'mcp_1', isConnected: true, toolCount: 2 }],

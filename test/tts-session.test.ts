@@ -20,20 +20,30 @@ const voiceSample = (index: number): number => 1000 + (index % 30_000);
 /** A synthesiser that speaks each written piece at once: one word every 300 ms, with its alignment. */
 class ScriptedTts implements TtsProvider {
   readonly name = 'scripted';
-  streams: { options: TtsStreamOptions; text: string; samples: number; isAborted: boolean; isFinished: boolean }[] = [];
+  streams: {
+    options: TtsStreamOptions;
+    text: string;
+    pieces: number;
+    samples: number;
+    isAborted: boolean;
+    isFinished: boolean;
+  }[] = [];
   /** Pieces written from here on stay without audio until `deliver`. */
   isSlow = false;
+  /** Says when each character sounds; otherwise only which piece does. */
+  isAligned = true;
 
   async warm(): Promise<void> {}
   async close(): Promise<void> {}
 
   openStream(options: TtsStreamOptions): ReturnType<TtsProvider['openStream']> {
-    const stream = { options, text: '', samples: 0, isAborted: false, isFinished: false };
+    const stream = { options, text: '', pieces: 0, samples: 0, isAborted: false, isFinished: false };
     this.streams.push(stream);
     return {
       write: (text) => {
         const from = stream.text.length;
         stream.text += text;
+        stream.pieces += 1;
         if (!this.isSlow) this.speak(stream, from);
       },
       finish: () => {
@@ -58,7 +68,8 @@ class ScriptedTts implements TtsProvider {
         startMs: ms((index * wordMs) / length),
         durationMs: ms(wordMs / length),
       }));
-      stream.options.onChunk({ audio, rateHz: hz(rateHz), alignment });
+      const sounds = this.isAligned ? { alignment } : { pieceIndex: stream.pieces - 1 };
+      stream.options.onChunk({ audio, rateHz: hz(rateHz), ...sounds });
     }
   }
 }
@@ -454,5 +465,54 @@ test('a synthesiser that never works is a problem, told once', (t) => {
   t.equal(rig.answers.filter((answer) => answer.type === 'tts_problem').length, 1);
   rig.run(100);
   t.notOk(rig.session.isBusy);
+  t.end();
+});
+
+test('a speech is protected from one moment on, and open again from another', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(500);
+  t.equal(rig.slot.load(Cell.floor), 1);
+  rig.session.receive({ slot: 0, generation: 1, type: 'protect', speech: 1, isProtected: true });
+  t.equal(rig.slot.load(Cell.floor), 2);
+  rig.session.receive({ slot: 0, generation: 1, type: 'protect', speech: 1, isProtected: false });
+  t.equal(rig.slot.load(Cell.floor), 1);
+  rig.session.receive({ slot: 0, generation: 1, type: 'protect', speech: 9, isProtected: true });
+  t.equal(rig.slot.load(Cell.floor), 1, 'another speech');
+
+  const early = new Rig();
+  early.session.receive({ slot: 0, generation: 1, type: 'speak', speech: 1, isProtected: false });
+  early.session.receive({ slot: 0, generation: 1, type: 'protect', speech: 1, isProtected: true });
+  t.equal(early.slot.load(Cell.floor), 0, 'nothing is heard yet');
+  t.end();
+});
+
+test('a pause of the text is told when everything before it was heard, once', (t) => {
+  for (const isAligned of [true, false]) {
+    const rig = new Rig();
+    rig.provider.isAligned = isAligned;
+    rig.session.receive({ slot: 0, generation: 1, type: 'speak', speech: 1, isProtected: false });
+    rig.session.receive({ slot: 0, generation: 1, type: 'release', speech: 1, epoch: 0, eventId: 10, afterControl: 0 });
+    const text = (delta: string) => rig.session.receive({ slot: 0, generation: 1, type: 'text', speech: 1, delta });
+    const pause = () => rig.session.receive({ slot: 0, generation: 1, type: 'text_pause', speech: 1 });
+    const told = () => rig.answers.filter(({ type }) => type === 'caught_up').length;
+    text('one two three.');
+    pause();
+    rig.run(3 * wordMs - 50);
+    t.equal(told(), 0, 'two and a half words were heard');
+    rig.run(isAligned ? 100 : 550);
+    t.equal(told(), 1);
+    rig.run(2000);
+    t.equal(told(), 1, 'once a pause');
+    text(' four five.');
+    rig.run(3000);
+    t.equal(told(), 1, 'no pause');
+    pause();
+    rig.run(600);
+    t.equal(told(), 2);
+    rig.session.receive({ slot: 0, generation: 1, type: 'text_end', speech: 1 });
+    rig.run(600);
+    t.match(rig.answer('drained'), { speech: 1 });
+  }
   t.end();
 });

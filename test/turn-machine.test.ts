@@ -582,3 +582,90 @@ test('a whole utterance far below the caller is not answered', (t) => {
   t.same(types(table.at(2250, said(1, 'Dinner is ready.', 2192))), []);
   t.end();
 });
+
+const tools = (areRunning: boolean, protects: 'nothing' | 'tool' | 'turn' = 'nothing'): TurnEvent => ({
+  type: 'tools',
+  speech: 2,
+  areRunning,
+  protects,
+});
+
+test('while a tool protects the reply nothing interrupts it; what was said meanwhile is answered when it was heard out', (t) => {
+  const table = speaking();
+  table.at(4500, tools(true, 'tool'));
+  t.same(types(table.at(5100, speechStart(5036, 1))), ['resume'], 'a HOLD that was on its way is taken back at once');
+  t.equal(table.state.agent.phase, 'speaking');
+  t.same(types(table.at(5600, speechHop(600))), [], 'long and strong');
+  t.same(types(table.at(5800, speechEnd(5700, 660))), []);
+  t.same(types(table.at(5900, said(2, 'wait a moment please', 5800))), ['tentative']);
+  t.same(types(table.until(7000)), []);
+  t.same(
+    types(table.at(7000, tools(false))),
+    [],
+    'said while it could not be interrupted: that counts when the tool is done, too',
+  );
+  t.same(types(table.until(8000)), []);
+  const over = table.at(8000, { type: 'drained', speech: 2, isBroken: false });
+  t.same(types(over), ['generate', 'commit']);
+  t.match(over[1], { text: 'wait a moment please' });
+  t.end();
+});
+
+test('when the tool is done the reply can be interrupted again, unless the whole turn is protected', (t) => {
+  const free = speaking();
+  free.at(4500, tools(true, 'tool'));
+  free.at(5000, tools(false));
+  free.at(5100, speechStart(5036, 1));
+  t.same(types(free.at(5620, speechHop(520))), ['cut']);
+
+  const whole = speaking();
+  whole.at(4500, tools(true, 'turn'));
+  whole.at(5000, tools(false, 'turn'));
+  t.same(types(whole.at(5100, speechStart(5036, 1))), ['resume']);
+  t.same(types(whole.at(5500, speechHop(400))), []);
+  whole.at(5600, speechEnd(5500, 400));
+  whole.at(5700, said(2, 'stop', 5600));
+  t.same(types(whole.until(7000)), []);
+  t.ok(types(whole.at(7000, { type: 'drained', speech: 2, isBroken: false })).includes('commit'));
+  t.end();
+});
+
+test('a protected tool runs on while the caller speaks: its reply is neither held back nor thrown away', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(100, { type: 'typed', text: 'Pay it' });
+  table.at(200, { type: 'tools', speech: 1, areRunning: true, protects: 'tool' });
+  t.same(types(table.at(1100, speechStart(1000))), []);
+  table.at(2100, speechEnd(2000, 1000));
+  t.same(types(table.at(2200, said(2, 'and hurry up please', 2100))), ['tentative']);
+  t.same(types(table.until(5000)), []);
+  table.at(5000, { type: 'tools', speech: 1, areRunning: false });
+  table.at(5100, { type: 'audio_started', speech: 1 });
+  t.same(types(table.until(6000)), []);
+  t.ok(types(table.at(6000, { type: 'drained', speech: 1, isBroken: false })).includes('commit'));
+
+  const before = new Table();
+  before.at(0, { type: 'started', firstMessage: '' });
+  before.at(100, { type: 'typed', text: 'Pay it' });
+  t.same(types(before.at(1100, speechStart(1000))), ['hold_back']);
+  t.same(types(before.at(1200, { type: 'tools', speech: 1, areRunning: true, protects: 'tool' })), ['release']);
+  t.end();
+});
+
+test('what is typed while a tool protects the reply waits for its end', (t) => {
+  const table = speaking();
+  table.at(4500, tools(true, 'tool'));
+  t.same(types(table.at(5000, { type: 'typed', text: 'Another thing' })), []);
+  t.same(types(table.at(5100, { type: 'typed', text: 'And one more' })), []);
+  t.same(types(table.at(6000, tools(false))), []);
+  const over = table.at(7000, { type: 'drained', speech: 2, isBroken: false });
+  t.same(
+    over.flatMap((action) => (action.type === 'commit' ? [action.text] : [])),
+    ['Another thing', 'And one more'],
+  );
+  t.equal(table.state.waitingTyped, undefined);
+  const ended = speaking();
+  ended.at(4500, tools(true, 'turn'));
+  t.same(types(ended.at(5000, { type: 'last_words', text: 'Time is up.' })), ['cut', 'say'], 'the end of the call goes first');
+  t.end();
+});

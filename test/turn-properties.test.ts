@@ -104,6 +104,10 @@ const input: fc.Arbitrary<Input> = fc.record({
       (isHeard) =>
         (state: TurnState): TurnEvent => ({ type: 'tts_failed', speech: state.speech, isHeard }),
     ),
+    fc.record({ areRunning: fc.boolean(), protects: fc.constantFrom('nothing' as const, 'tool' as const, 'turn' as const) }).map(
+      (how) =>
+        (state: TurnState): TurnEvent => ({ type: 'tools', speech: state.speech, ...how }),
+    ),
   ),
 });
 
@@ -129,6 +133,11 @@ function converse(inputs: readonly Input[]): Log {
       actions.push(action);
       if (action.type === 'commit' || action.type === 'drop_turn') turnsEnded.push(action.turn);
       if (action.type === 'cut' && action.epoch !== before.epoch + 1) problem ??= 'an epoch was skipped';
+      const isProtected =
+        'speech' in action && action.speech === before.protectedSpeech && state.protectedSpeech === action.speech;
+      const isGone = event.type === 'reply_failed' || event.type === 'tts_failed' || before.agent.phase === 'idle';
+      if (isProtected && (action.type === 'cut' || (action.type === 'discard' && !isGone)))
+        problem ??= `${action.type} of a speech that cannot be interrupted`;
       if (action.type === 'generate' || action.type === 'say') live.add(action.speech);
       if (action.type === 'undo') live.add(action.newSpeech);
       if (action.type === 'discard' && !live.has(action.speech))
@@ -153,6 +162,9 @@ function converse(inputs: readonly Input[]): Log {
     if (!state.isEnded && open !== undefined && !open.isSpeaking && deadline === undefined)
       problem ??= 'an open turn has no timer';
     if (open === undefined && agent.phase === 'held') problem ??= 'held by nobody';
+    if (agent.phase === 'held' && agent.speech === state.protectedSpeech) problem ??= 'what is protected is held';
+    const isWaiting = state.waitingTyped !== undefined && (agent.phase === 'idle' || agent.speech !== state.waitingTyped.speech);
+    if (!state.isEnded && isWaiting) problem ??= 'typed words are forgotten';
   };
   const timers = (): void => {
     for (let rounds = 0; rounds < 20; rounds++) {

@@ -17,7 +17,7 @@ import { createRest } from '../src/api/rest.js';
 import { Retention, retentionLimits } from '../src/api/retention.js';
 import { collectSeries } from '../src/api/series-collector.js';
 import { SeriesHistory } from '../src/api/series-history.js';
-import { abandonedCheckMs, closeAbandoned, putInOrder } from '../src/api/start-up.js';
+import { abandonedCheckMs, closeAbandoned, Opening } from '../src/api/start-up.js';
 import { ToolUsage } from '../src/api/tool-usage.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
@@ -34,8 +34,6 @@ import { type ApiStart, type LaneRenewed, startOf } from '../src/thread-start.js
 import { AddressGuard, parseAllowedHosts } from '../src/tools/address-guard.js';
 import { createToolRunner } from '../src/tools/runner.js';
 
-/** The store could not be opened: it is tried again this much later. */
-const openAgainMs = 10_000;
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
 /** For what is left to do for calls that have just ended; what is not done by then is done by whoever comes next. */
@@ -199,7 +197,6 @@ const abandonedTimer =
         );
       }, abandonedCheckMs);
 const outboxTimer = outbox === undefined ? undefined : setInterval(tellUntold, outboxLimits.sweepEveryMs);
-let openTimer: NodeJS.Timeout | undefined;
 const beatTimer = setInterval(() => Atomics.add(start.beat, 0, 1), beatMs);
 
 function sweep(): void {
@@ -215,20 +212,21 @@ function tellUntold(): void {
   outbox?.sweep().catch((error: unknown) => problem('post_call.problem', error));
 }
 
-/** In the background: calls do not wait for it. */
-function openUp(): void {
-  putInOrder(store, directory, retention, start.processStartedAtMs, unixMs, outbox).then(
-    (closedCount) => {
-      recorder.count('parley_conversations_abandoned_total', '', closedCount);
-      sweep();
-      tellUntold();
-    },
-    (error: unknown) => {
-      problem('store.problem', error);
-      openTimer = setTimeout(openUp, openAgainMs);
-    },
-  );
-}
+const opening = new Opening({
+  store,
+  directory,
+  retention,
+  processStartedAtMs: start.processStartedAtMs,
+  nowMs: unixMs,
+  outbox,
+  onOpen: (closedCount) => {
+    recorder.count('parley_conversations_abandoned_total', '', closedCount);
+    sweep();
+    tellUntold();
+  },
+  onProblem: (error) => problem('store.problem', error),
+  tell: (message) => main.postMessage(message),
+});
 
 recorder.figures = () => {
   const { running, mcpServers } = tools.counts();
@@ -262,7 +260,7 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
   clearInterval(sweepTimer);
   clearInterval(abandonedTimer);
   clearInterval(outboxTimer);
-  clearTimeout(openTimer);
+  opening.stop();
   clearInterval(beatTimer);
   loop.stop();
   series.stop();
@@ -285,4 +283,4 @@ const says = [
   setup.recordingsPath === undefined ? 'recordings: off' : `recordings: ${setup.recordingsPath}`,
 ];
 start.control.postMessage({ type: 'ready', says });
-setImmediate(openUp);
+setImmediate(() => opening.begin());

@@ -8,6 +8,21 @@ import { type ProfileName, profileNames } from './profile.js';
 import { startProviders } from './server.js';
 import { simulatorName } from './services.js';
 
+const usage = `Servers that speak as Groq, OpenAI and ElevenLabs do, with SIMULATED recognition, language model and synthesis.
+
+  npm run providers -- [options]
+
+  --profile NAME       how soon they answer: ${profileNames.join(', ')} (reference)
+  --seed N             of delays and answers (1; 0..4294967295)
+  --port N             (9100; 0: any free one)
+  --host ADDRESS       (127.0.0.1)
+  --clips PATH         what is said in which recording: a JSON file of clips, or a folder of them
+  --faults JSON|FILE   what goes wrong, and when
+  --word-errors RATIO  share of the words that recognition gets wrong (0; 0..1)
+
+To use them: GROQ_API_KEY=any GROQ_BASE_URL=http://127.0.0.1:9100 ELEVENLABS_API_KEY=any ELEVENLABS_BASE_URL=http://127.0.0.1:9100 npm start
+`;
+
 function numberOf(name: string, text: string, min: number, max: number): number {
   const value = Number(text);
   if (text.trim() === '' || !Number.isFinite(value) || value < min || value > max) {
@@ -36,8 +51,13 @@ async function run(): Promise<void> {
       clips: { type: 'string' },
       faults: { type: 'string' },
       'word-errors': { type: 'string', default: '0' },
+      help: { type: 'boolean' },
     },
   });
+  if (values.help === true) {
+    process.stdout.write(usage);
+    return;
+  }
   const profile = profileOf(values.profile);
   const seed = numberOf('seed', values.seed, 0, 4294967295);
   const providers = await startProviders({

@@ -2,9 +2,11 @@
  * All agents there are: those of files, and those of the store. An agent that is stored under the id of a file's agent takes its place;
  * when it is deleted the file's one is back. Every change is announced to the conversation threads. API thread.
  */
+import { isDeepStrictEqual } from 'node:util';
 import { Turns } from '../shared/turns.js';
 import { privacySchema } from '../store/agent-schema.js';
-import { type AgentConfig, withoutNulls } from '../store/agents.js';
+import { type AgentConfig, parseAgent, withoutNulls } from '../store/agents.js';
+import { defaultAgent } from '../store/default-agent.js';
 import { type AgentQuery, type AgentRecord, type Json, type Page, type Store, storeLimits } from '../store/port.js';
 import { type ToolConfig, toolSchema } from '../store/tool-config.js';
 import { checkDocument } from './agent-documents.js';
@@ -44,6 +46,11 @@ export class AgentDirectory {
 
   isFile(agentId: string): boolean {
     return this.#files.has(agentId);
+  }
+
+  /** It is the agent that comes with the engine, and no file has taken its place. */
+  isBuiltIn(agentId: string): boolean {
+    return agentId === defaultAgent.agent_id && isDeepStrictEqual(this.#files.get(agentId), parseAgent(defaultAgent, 'built in'));
   }
 
   /** The newest version, or the one named. A file's agent has version 0. */

@@ -175,17 +175,9 @@ const toolKeysWithoutEffect: typeof agentKeysWithoutEffect = [
 
 const serverKeysWithoutEffect: typeof agentKeysWithoutEffect = [
   [
-    'each tool of a server runs at once and may be interrupted',
-    'force_pre_tool_speech',
-    'pre_tool_speech',
-    'disable_interruptions',
-    'interruption_mode',
-    'execution_mode',
-    'tool_config_overrides',
-  ],
-  [
     'not built',
     'description',
+    'tool_config_overrides',
     'tool_call_sound',
     'tool_call_sound_behavior',
     'auth_connection',

@@ -209,8 +209,12 @@ export function agentRoutes(context: ApiContext): Route[] {
       run: async ({ params }) => {
         const agentId = params['agent_id']!;
         const isDeleted = await store.deleteAgent(agentId);
+        if (!isDeleted && directory.isBuiltIn(agentId)) {
+          const instead = 'An agent of the same id takes its place: PATCH it, or put one into PARLEY_AGENTS.';
+          throw refuse(409, 'read_only', `Agent ${agentId} is built in and cannot be deleted. ${instead}`);
+        }
         if (!isDeleted && directory.isFile(agentId)) {
-          throw refuse(409, 'read_only', `Agent ${agentId} comes from a file of this server; delete it there.`);
+          throw refuse(409, 'read_only', `Agent ${agentId} comes from a file of this server (PARLEY_AGENTS); delete it there.`);
         }
         if (!isDeleted) await found(agentId);
         await directory.changed(agentId);

@@ -61,16 +61,22 @@ function shown(input: unknown): unknown {
   return text.length <= inputCharsMax ? input : `${text.slice(0, inputCharsMax)}…`;
 }
 
-/** What failed in the world, as a client sees it. Undefined: it was a bug of ours. */
-export function answerOf(error: unknown): ApiAnswer | undefined {
+/**
+ * What failed in the world, as a client sees it. Undefined: it was a bug of ours. `isTrusted`: the client has shown the key, and is told why the
+ * store is not available; others need not know where it is.
+ */
+export function answerOf(error: unknown, isTrusted: boolean): ApiAnswer | undefined {
   if (error instanceof ApiRefusal) return error.answer;
   if (!(error instanceof EngineError)) return undefined;
   switch (error.kind) {
     case 'unavailable':
     case 'timeout':
     case 'refused':
-      return refuse(503, 'unavailable', 'The store is not available. Try again later.', { 'retry-after': '2' }).answer;
     case 'config':
+    case 'aborted': {
+      const why = isTrusted ? ` ${error.message.replace(/\.?$/, '.')}` : '';
+      return refuse(503, 'unavailable', `The store is not available.${why} Try again later.`, { 'retry-after': '2' }).answer;
+    }
     case 'rejected':
       return refuse(400, 'bad_request', error.message).answer;
     default:

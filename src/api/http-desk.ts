@@ -1,12 +1,12 @@
 /** Requests from main and the answers to them: long bodies go part by part, as main asks for them. API thread. */
 import { type ApiAnswer, corsHeaders, type Parts } from './http.js';
-import type { FromApiToMain, HttpAsk, ToApiFromMain } from './links.js';
+import type { HttpAsk, HttpFromApi, ToApiFromMain } from './links.js';
 
 const nothing = new Uint8Array(0);
 
 export class HttpDesk {
   readonly #answer: (ask: HttpAsk) => Promise<ApiAnswer>;
-  readonly #post: (message: FromApiToMain) => void;
+  readonly #post: (message: HttpFromApi) => void;
   readonly #onProblem: (error: unknown) => void;
   /** Being worked on; false once nobody waits for the answer. */
   readonly #working = new Map<number, boolean>();
@@ -15,7 +15,7 @@ export class HttpDesk {
   /** `answer` never rejects. `onProblem`: a long body broke off. */
   constructor(
     answer: (ask: HttpAsk) => Promise<ApiAnswer>,
-    post: (message: FromApiToMain) => void,
+    post: (message: HttpFromApi) => void,
     onProblem: (error: unknown) => void,
   ) {
     this.#answer = answer;

@@ -4,6 +4,7 @@
  */
 import type { AgentConfig } from '../store/agents.js';
 import type { ConversationEnding, ConversationHead, TranscriptItem } from '../store/port.js';
+import type { ToolManner } from '../tools/manner.js';
 import type { ToolOutcome, ToolRun } from '../tools/port.js';
 
 /** main → api: one HTTP request, body complete (within the bounds of its path). */
@@ -34,7 +35,10 @@ export type HttpMore = { readonly type: 'http_more'; readonly id: number; readon
 export type ToApiFromMain = HttpAsk | HttpMore;
 /** api → main: there will be no answer, or no rest of it, because what it is made of broke. */
 export type HttpBroken = { readonly type: 'http_broken'; readonly id: number };
-export type FromApiToMain = HttpAnswer | HttpPart | HttpBroken;
+export type HttpFromApi = HttpAnswer | HttpPart | HttpBroken;
+/** api → main: whether the store is there. `reason`: why it is not; empty: it is still being opened for the first time. */
+export type StoreTold = { readonly type: 'store'; readonly isOpen: boolean; readonly reason: string };
+export type FromApiToMain = HttpFromApi | StoreTold;
 
 /** A tool that an MCP server offers, as the model and the client see it. */
 export type McpToolSpec = {
@@ -44,6 +48,7 @@ export type McpToolSpec = {
   readonly serverId: string;
   /** The API thread ends a call after this. */
   readonly timeoutMs: number;
+  readonly manner: ToolManner;
   readonly needsApproval: boolean;
 };
 export type McpServerState = { readonly serverId: string; readonly isConnected: boolean; readonly toolCount: number };

@@ -119,11 +119,16 @@ export class Router {
     try {
       return await this.#answer(ask);
     } catch (error) {
-      const answer = answerOf(error);
+      const answer = answerOf(error, this.#isTrusted(ask));
       if (answer !== undefined) return answer;
       this.#onBug(ask, error);
       return refuse(500, 'internal_error', 'Something went wrong here.').answer;
     }
+  }
+
+  /** It got beyond the key. */
+  #isTrusted(ask: HttpAsk): boolean {
+    return this.#find(ask.path)?.entry.byMethod.get(ask.method)?.isPublic === false;
   }
 
   async #answer(ask: HttpAsk): Promise<ApiAnswer> {

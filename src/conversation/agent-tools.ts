@@ -1,12 +1,13 @@
 /** The tools of an agent, from its configuration: what the model is told of each and how a call is run. Pure. Conversation thread. */
 import type { AgentConfig } from '../store/agents.js';
 import type { ClientToolConfig, SystemToolConfig, ToolConfig, WebhookToolConfig } from '../store/tool-config.js';
+import { mannerOf, plainManner, type ToolManner } from '../tools/manner.js';
 import { modelSchema, type ParameterSchema, parseParameters, SchemaProblem } from '../tools/schema.js';
 import { checkWebhook } from '../tools/webhook-config.js';
 import { type SessionTool, type SystemToolName, systemTool, type Transfer } from './tools.js';
 
 const systemNames: readonly SystemToolName[] = ['end_call', 'skip_turn', 'language_detection', 'transfer_to_agent'];
-type SystemConfig = Pick<SystemToolConfig, 'description' | 'params'>;
+type SystemConfig = Pick<SystemToolConfig, 'description' | 'params'> & { readonly manner: ToolManner };
 
 export type AgentTools = { readonly tools: ReadonlyMap<string, SessionTool>; readonly transfers: readonly Transfer[] };
 
@@ -27,10 +28,10 @@ function read(agent: AgentConfig, languages: readonly string[]): AgentTools {
   const systems = systemConfigs(agent);
   const transfers = transfersIn(systems.get('transfer_to_agent'));
   const tools = new Map<string, SessionTool>();
-  for (const [name, { description }] of systems) {
+  for (const [name, { description, manner }] of systems) {
     if (name === 'language_detection' && languages.length < 2) continue;
     if (name === 'transfer_to_agent' && transfers.length === 0) continue;
-    tools.set(name, systemTool(name, description, { languages, transfers }));
+    tools.set(name, systemTool(name, description, { languages, transfers, manner }));
   }
   for (const config of configured) {
     const tool = toolOf(config);
@@ -43,15 +44,16 @@ function read(agent: AgentConfig, languages: readonly string[]): AgentTools {
 function systemConfigs(agent: AgentConfig): Map<SystemToolName, SystemConfig> {
   const { built_in_tools: builtIn, tools } = agent.conversation_config.agent.prompt;
   const chosen = new Map<SystemToolName, SystemConfig>();
-  if (agent.parley.end_call !== false) chosen.set('end_call', { description: '', params: { transfers: [] } });
+  if (agent.parley.end_call !== false)
+    chosen.set('end_call', { description: '', params: { transfers: [] }, manner: plainManner });
   for (const name of systemNames) {
     const config = builtIn[name];
-    if (config !== undefined) chosen.set(name, config);
+    if (config !== undefined) chosen.set(name, { ...config, manner: mannerOf(config) });
   }
   for (const config of tools) {
     if (config.type !== 'system') continue;
     const name = systemNames.find((known) => known === (config.params.system_tool_type ?? config.name));
-    if (name !== undefined) chosen.set(name, config);
+    if (name !== undefined) chosen.set(name, { ...config, manner: mannerOf(config) });
   }
   return chosen;
 }
@@ -75,7 +77,8 @@ function clientOf(config: ClientToolConfig): SessionTool | undefined {
   const schema = readParameters(parameters);
   if (schema === undefined) return undefined;
   const spec = { name, description, parameters: modelSchema(schema) };
-  return { type: 'client', spec, schema, expectsResponse, timeoutMs: config.response_timeout_secs * 1000, assignments };
+  const timeoutMs = config.response_timeout_secs * 1000;
+  return { type: 'client', spec, schema, expectsResponse, timeoutMs, assignments, manner: mannerOf(config) };
 }
 
 function readParameters(parameters: unknown): ParameterSchema | undefined {
@@ -93,5 +96,6 @@ function webhookOf(config: WebhookToolConfig): SessionTool | undefined {
   if (!checked.ok) return undefined;
   const { name, description, parameters, timeoutMs, method } = checked.value;
   const spec = { name, description, parameters };
-  return { type: 'webhook', spec, timeoutMs, isCancellable: method === 'GET', assignments: config.assignments };
+  const { assignments } = config;
+  return { type: 'webhook', spec, timeoutMs, isCancellable: method === 'GET', assignments, manner: mannerOf(config) };
 }

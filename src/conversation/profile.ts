@@ -36,6 +36,8 @@ export type Profile = {
   readonly turn: TurnSettings;
   readonly idlePhrases: readonly string[];
   readonly apology: string;
+  /** Said before a tool that wants something said, when the model says nothing. */
+  readonly toolPhrase: string;
   readonly tools: ReadonlyMap<string, SessionTool>;
   readonly transfers: readonly Transfer[];
   readonly mcpServerIds: readonly string[];
@@ -63,6 +65,7 @@ export type Refusal = { readonly errorType: ErrorType; readonly code: 1002 | 100
 export const noInitiation: Initiation = { overrides: {}, dynamicVariables: {} };
 
 const englishIdle = ['Are you still there?', 'I am still here whenever you are ready.'];
+const englishToolPhrase = 'One moment.';
 const englishApology = 'Sorry, something went wrong on my side. Could you say that again?';
 
 /** `system` holds the values of the reserved `system__` variables. */
@@ -144,6 +147,7 @@ export function resolveProfile(
       },
       idlePhrases: agent.parley.idle_phrases ?? englishIdle,
       apology: agent.parley.apology ?? englishApology,
+      toolPhrase: agent.parley.tool_phrase ?? englishToolPhrase,
       tools,
       transfers,
       mcpServerIds: asked.mcpServerIds ?? config.agent.prompt.mcp_server_ids,

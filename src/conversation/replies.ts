@@ -4,10 +4,11 @@
  */
 import type { ChatFile, LlmUsage } from '../llm/port.js';
 import type { EngineError } from '../shared/errors.js';
+import { protectionBy, type ToolManner } from '../tools/manner.js';
 import type { Action, Agent, SpeechKind } from '../turn/state.js';
 import type { SessionContext } from './context.js';
 import { roundMessages } from './history.js';
-import { type After, Reply } from './reply.js';
+import { type After, Reply, type ToolResult } from './reply.js';
 import type { ToolDesk } from './tool-desk.js';
 import { toolBounds } from './tools.js';
 
@@ -46,10 +47,10 @@ export class Replies {
   /** The call is over: what was heard and done of the replies under way is kept. */
   leave(): void {
     const replies = [...this.#replies.values()];
+    for (const reply of replies) reply.isDropped = true;
+    this.#tools.end();
     for (const reply of replies) {
-      reply.isDropped = true;
       reply.stop();
-      this.#tools.end(reply);
       if (reply.isLive && !reply.isCut) this.#keep(reply, reply.heard, true);
     }
   }
@@ -115,7 +116,8 @@ export class Replies {
     const reply = new Reply(speech);
     this.#replies.set(speech, reply);
     const { turn } = this.#context.profile();
-    if (!this.#isText) this.#context.links.toTts({ type: 'speak', speech, isProtected: isProtected || !turn.isInterruptible });
+    reply.isProtected = isProtected || !turn.isInterruptible;
+    if (!this.#isText) this.#context.links.toTts({ type: 'speak', speech, isProtected: reply.isProtected });
     return reply;
   }
 
@@ -214,29 +216,68 @@ export class Replies {
     }
     reply.calls = this.#tools.named(reply.calls);
     reply.isWaiting = true;
+    if (reply.text.trim() === '' && this.#tools.manners(reply.calls).some(({ preSpeech }) => preSpeech === 'force')) {
+      const { toolPhrase } = this.#context.profile();
+      reply.text += toolPhrase;
+      this.#text(reply, toolPhrase);
+    }
     // Whatever was said so far is spoken while the tools run.
     if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
     if (reply.isLive && !reply.isCut) this.#runTools(reply);
   }
 
+  /** The tools of a live reply run now, or when what was said before them was heard. */
   #runTools(reply: Reply): void {
     if (reply.areToolsRunning) return;
-    const { calls } = reply;
+    const manners = this.#tools.manners(reply.calls);
     this.announce(reply);
+    const hasWords = !this.#isText && reply.text.trim() !== '';
+    if (hasWords && manners.some(({ execution }) => execution === 'post_tool_speech')) {
+      reply.toolsDueAtMs = this.#context.now() + toolBounds.postSpeechMaxMs;
+      return;
+    }
+    this.#startTools(reply, protectionBy(manners));
+  }
+
+  /** Everything of the speech so far was heard. */
+  caughtUp(speech: number): void {
+    const reply = this.#replies.get(speech);
+    if (reply?.toolsDueAtMs === undefined || reply.isCut) return;
+    this.#startTools(reply, protectionBy(this.#tools.manners(reply.calls)));
+  }
+
+  #startTools(reply: Reply, protects: ToolManner['protects']): void {
+    const { feed, now } = this.#context;
+    reply.toolsDueAtMs = undefined;
     reply.areToolsRunning = true;
-    this.#context.feed({ type: 'tools', speech: reply.speech, areRunning: true });
-    this.#tools.run(reply, calls, (results) => {
+    if (protects !== 'nothing') this.#protect(reply, true);
+    feed({ type: 'tools', speech: reply.speech, areRunning: true, protects });
+    const onDone = (results: readonly ToolResult[]): void => {
       reply.closeRound(results);
-      reply.progressAtMs = this.#context.now();
-      this.#context.feed({ type: 'tools', speech: reply.speech, areRunning: false });
+      reply.progressAtMs = now();
+      if (protects === 'tool') this.#protect(reply, reply.isProtected);
+      // What protects the rest of the reply goes on doing so.
+      feed({ type: 'tools', speech: reply.speech, areRunning: false, protects: protects === 'turn' ? 'turn' : 'nothing' });
       if (reply.isDropped || reply.isCut) {
         this.#keep(reply, reply.heard, true);
         // A draft that was made meanwhile does not know of it.
-        this.#context.feed({ type: 'context_changed' });
+        feed({ type: 'context_changed' });
       } else {
         this.#goOn(reply);
       }
-    });
+    };
+    this.#tools.run(reply, reply.calls, onDone, (result) => this.#late(reply, result));
+  }
+
+  /** A tool that ran in the background has ended, and the reply that called it may be long over. */
+  #late(reply: Reply, result: ToolResult): void {
+    if (!reply.settle(result)) return;
+    if (reply.isKept) this.#keep(reply, reply.heard, reply.isInterrupted);
+    this.#context.feed({ type: 'context_changed' });
+  }
+
+  #protect(reply: Reply, isProtected: boolean): void {
+    if (!this.#isText) this.#context.links.toTts({ type: 'protect', speech: reply.speech, isProtected });
   }
 
   #done(reply: Reply): void {
@@ -299,6 +340,8 @@ export class Replies {
 
   /** The model or a tool is slow and nothing is heard: something is said meanwhile, as part of the reply. */
   tick(atMs: number, agent: Agent): void {
+    for (const reply of this.#replies.values())
+      if (reply.toolsDueAtMs !== undefined && atMs >= reply.toolsDueAtMs) this.caughtUp(reply.speech);
     if (agent.phase !== 'thinking' || agent.isHeldBack) return;
     const reply = this.#replies.get(agent.speech);
     const { softTimeout } = this.#context.profile();
@@ -378,6 +421,7 @@ export class Replies {
   #keep(reply: Reply, heard: string, isInterrupted: boolean): void {
     const { history, records } = this.#context;
     reply.heard = heard;
+    reply.isInterrupted = isInterrupted;
     const rounds = reply.rounds.map((round, index) => ({ ...round, text: heardOf(reply, index, heard) }));
     const last = reply.segments.length - 1;
     history.addAgent(reply.speech, heardOf(reply, last, heard), isInterrupted, rounds);

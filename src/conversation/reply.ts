@@ -68,9 +68,14 @@ export class Reply {
   /** It is on record; what becomes known of it later is added there. */
   isKept = false;
   areToolsRunning = false;
+  /** Its tools run when the words before them were heard, at the latest at this instant. */
+  toolsDueAtMs: number | undefined;
+  /** The caller cannot interrupt it, whatever its tools do. */
+  isProtected = false;
   after: After | undefined;
   /** What of it was heard, once that is known. */
   heard = '';
+  isInterrupted = false;
   /** To be said at its end. */
   lastWords = '';
   /** The model chose to say nothing more until the caller speaks. */
@@ -160,6 +165,16 @@ export class Reply {
       this.owesSpace = true;
     }
     this.segments.push({ start: this.text.length, isStarted: false, isAnnounced: false });
+  }
+
+  /** A tool that ran in the background has ended: its result takes the place of the word that it runs. False: its round is not over yet. */
+  settle(result: ToolResult): boolean {
+    const isIt = ({ toolCallId }: ToolResult): boolean => toolCallId === result.toolCallId;
+    const index = this.rounds.findIndex(({ results }) => results.some(isIt));
+    const round = this.rounds[index];
+    if (round === undefined) return false;
+    this.rounds[index] = { ...round, results: round.results.map((one) => (isIt(one) ? result : one)) };
+    return true;
   }
 
   /** Runs one request to its end. Never rejects; after `stop` no callback comes. */

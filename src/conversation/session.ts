@@ -41,6 +41,9 @@ const earlyMax = 64;
 /** Files of a typed turn are waited for this long. */
 const filesWaitMs = 5000;
 
+/** Typed turns that wait while the agent cannot be interrupted. */
+const waitingTypedMax = 16;
+
 type TypedFiles = { readonly files: readonly ChatFile[]; readonly fileIds: readonly string[] };
 const noFiles: TypedFiles = { files: [], fileIds: [] };
 
@@ -282,6 +285,9 @@ export class Session {
       case 'heard':
         this.#interruptions.heard(message);
         this.#work();
+        return;
+      case 'caught_up':
+        this.#replies.caughtUp(message.speech);
         return;
       case 'drained':
         this.#replies.drained(message.speech, message.heardChars);
@@ -572,6 +578,10 @@ export class Session {
   }
 
   #type(text: string, files: TypedFiles): void {
+    if ((this.#state.waitingTyped?.texts.length ?? 0) >= waitingTypedMax) {
+      this.#outlet.warn('value_error', 'Too many messages wait for the end of a reply that cannot be interrupted.');
+      return;
+    }
     this.#typedFiles.push(files);
     this.#feed({ type: 'typed', text });
   }

@@ -6,11 +6,13 @@ import { randomUUID } from 'node:crypto';
 import type { McpServerState, McpToolSpec } from '../api/links.js';
 import type { ToolCall, ToolSpec } from '../llm/port.js';
 import { EngineError } from '../shared/errors.js';
+import type { ToolManner } from '../tools/manner.js';
 import type { ToolOutcome } from '../tools/port.js';
 import { fillIn, isObject, misfitOf, type ParameterSchema } from '../tools/schema.js';
 import type { McpCallState } from '../wire/events.js';
 import type { SessionContext } from './context.js';
 import type { Reply, ToolResult } from './reply.js';
+import { isSlow, notePace } from './tool-pace.js';
 import { argumentsOf, assigned, mcpTool, type SessionTool, type SystemToolName, toolBounds } from './tools.js';
 
 type Batch = {
@@ -18,6 +20,8 @@ type Batch = {
   readonly calls: readonly ToolCall[];
   readonly results: ToolResult[];
   readonly onDone: () => void;
+  /** One that ran in the background has ended. */
+  readonly onLate: (result: ToolResult) => void;
 };
 type Running = {
   readonly call: ToolCall;
@@ -25,6 +29,8 @@ type Running = {
   readonly batch: Batch;
   readonly startedAtMs: number;
   readonly eventId: number;
+  /** The reply goes on without its result. */
+  readonly isBackground: boolean;
   dueAtMs: number;
   isAwaitingApproval: boolean;
 };
@@ -52,7 +58,20 @@ export class ToolDesk {
 
   /** For the model. */
   specs(): ToolSpec[] {
-    return [...this.#context.profile().tools.values(), ...this.#mcp.values()].map(({ spec }) => spec);
+    const { tools, agent } = this.#context.profile();
+    return [...tools.values(), ...this.#mcp.values()].map(({ spec, manner }) => {
+      const hint = hintOf(manner.preSpeech, () => isSlow(agent, spec.name));
+      return hint === '' ? spec : { ...spec, description: `${spec.description}\n${hint}`.trimStart() };
+    });
+  }
+
+  /** How these calls and what is said around them go together. */
+  manners(calls: readonly ToolCall[]): ToolManner[] {
+    return calls.flatMap(({ name }) => this.#toolOf(name)?.manner ?? []);
+  }
+
+  #toolOf(name: string): SessionTool | undefined {
+    return this.#context.profile().tools.get(name) ?? this.#mcp.get(name);
   }
 
   /** What MCP servers offer now. An agent's own tool of the same name goes first. */
@@ -75,14 +94,22 @@ export class ToolDesk {
     });
   }
 
-  /** Starts every call of a round; `onDone` gets the results in the order of the calls, perhaps before this returns. */
-  run(reply: Reply, calls: readonly ToolCall[], onDone: (results: readonly ToolResult[]) => void): void {
+  /**
+   * Starts every call of a round; `onDone` gets the results in the order of the calls, perhaps before this returns. `onLate`: the result of one
+   * that ran in the background.
+   */
+  run(
+    reply: Reply,
+    calls: readonly ToolCall[],
+    onDone: (results: readonly ToolResult[]) => void,
+    onLate: (result: ToolResult) => void,
+  ): void {
     const results: ToolResult[] = [];
     const finish = (): void => {
       const inOrder = calls.flatMap((call) => results.find(({ toolCallId }) => toolCallId === call.id) ?? []);
       onDone(inOrder);
     };
-    const batch: Batch = { reply, calls, results, onDone: finish };
+    const batch: Batch = { reply, calls, results, onDone: finish, onLate };
     for (const [index, call] of calls.entries()) this.#start(call, batch, index);
   }
 
@@ -109,7 +136,7 @@ export class ToolDesk {
   /** The reply was cut: calls that change nothing end now; the others run on, and what comes of them is kept. */
   cancel(reply: Reply): void {
     for (const running of [...this.#running.values()]) {
-      if (running.batch.reply !== reply) continue;
+      if (running.batch.reply !== reply || running.isBackground) continue;
       const { tool } = running;
       if (running.isAwaitingApproval || (tool.type === 'webhook' && tool.isCancellable)) {
         this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });
@@ -119,9 +146,8 @@ export class ToolDesk {
   }
 
   /** The call is over: what runs is stopped as far as it can be, and noted. */
-  end(reply: Reply): void {
+  end(): void {
     for (const running of [...this.#running.values()]) {
-      if (running.batch.reply !== reply) continue;
       if (running.tool.type !== 'client') this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });
       this.#settle(running, 'The call ended before there was a result.', true, !running.isAwaitingApproval);
     }
@@ -149,7 +175,7 @@ export class ToolDesk {
 
   #start(call: ToolCall, batch: Batch, index: number): undefined {
     const { outlet, now } = this.#context;
-    const tool = this.#context.profile().tools.get(call.name) ?? this.#mcp.get(call.name);
+    const tool = this.#toolOf(call.name);
     const at = now();
     const refuse = (result: string): undefined => {
       const type = tool?.type ?? 'system';
@@ -169,6 +195,8 @@ export class ToolDesk {
       batch,
       startedAtMs: at,
       eventId,
+      isBackground:
+        tool.manner.execution === 'async' && tool.type !== 'system' && (tool.type !== 'client' || tool.expectsResponse),
       dueAtMs: at + timeoutOf(tool),
       isAwaitingApproval: tool.type === 'mcp' && tool.needsApproval,
     };
@@ -182,6 +210,7 @@ export class ToolDesk {
       const event = { toolName: call.name, toolCallId: call.id, parameters: filled.parameters, expectsResponse, eventId };
       outlet.send({ type: 'client_tool_call', ...event });
       if (!expectsResponse) this.#settle(running, 'The tool was called; it gives no answer.', false, true);
+      else if (running.isBackground) this.#goOnWithout(running);
       return;
     }
     outlet.send({ type: 'agent_tool_request', toolName: call.name, toolCallId: call.id, toolType: tool.type, eventId });
@@ -195,6 +224,14 @@ export class ToolDesk {
     } else {
       this.#dispatch(running);
     }
+    if (running.isBackground) this.#goOnWithout(running);
+  }
+
+  /** The model is told that the tool runs, and goes on. */
+  #goOnWithout({ call, tool, batch }: Running): void {
+    const result = 'Running in the background. Go on without it; its result will be here later.';
+    batch.results.push({ ...namesOf(call), type: tool.type, result, isError: false, isCalled: true, elapsedMs: 0 });
+    if (batch.results.length === batch.calls.length) batch.onDone();
   }
 
   #dispatch(running: Running): void {
@@ -217,7 +254,11 @@ export class ToolDesk {
     const { outlet, recorder, now, links } = this.#context;
     if (!this.#running.delete(call.id)) return;
     const elapsedMs = Math.round(now() - running.startedAtMs);
-    batch.results.push({ ...namesOf(call), type: tool.type, result, isError, isCalled, elapsedMs });
+    const ended: ToolResult = { ...namesOf(call), type: tool.type, result, isError, isCalled, elapsedMs };
+    const place = batch.results.findIndex(({ toolCallId }) => toolCallId === call.id);
+    if (place < 0) batch.results.push(ended);
+    else batch.results[place] = ended;
+    if (isCalled) notePace(this.#context.profile().agent, call.name, elapsedMs);
     if (!isError && 'assignments' in tool) this.#context.setVariables(assigned(result, tool.assignments));
     recorder.count('parley_tool_calls_total', `type="${tool.type}",error="${isError}"`);
     recorder.record('tool_call', elapsedMs);
@@ -233,7 +274,8 @@ export class ToolDesk {
       outlet.send({ type: 'agent_tool_response', ...event });
       outlet.send({ type: 'agent_tool_response_full_payload', ...event, result });
     }
-    if (batch.results.length === batch.calls.length) batch.onDone();
+    if (running.isBackground) batch.onLate(ended);
+    else if (batch.results.length === batch.calls.length) batch.onDone();
   }
 
   #tellMcp(running: Running, state: McpCallState): void {
@@ -262,6 +304,12 @@ const namesOf = ({ id, name, argumentsJson }: ToolCall): Pick<ToolResult, 'toolC
   name,
   argumentsJson,
 });
+
+/** What a model is told of a tool besides what it does. */
+function hintOf(preSpeech: ToolManner['preSpeech'], isSlowLately: () => boolean): string {
+  if (preSpeech === 'off') return 'Call this without saying anything first.';
+  return preSpeech === 'force' || isSlowLately() ? 'Before you call this, say in a few words what you are about to do.' : '';
+}
 
 function timeoutOf(tool: SessionTool): number {
   switch (tool.type) {

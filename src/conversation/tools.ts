@@ -1,6 +1,7 @@
 /** The tools of a session as data: what the model is told of each, and how a call of it is to be run. Pure. Conversation thread. */
 import type { McpToolSpec } from '../api/links.js';
 import type { ToolSpec } from '../llm/port.js';
+import { plainManner, type ToolManner } from '../tools/manner.js';
 import type { ParameterSchema } from '../tools/schema.js';
 
 export type SystemToolName = 'end_call' | 'skip_turn' | 'language_detection' | 'transfer_to_agent';
@@ -17,7 +18,7 @@ export type Transfer = {
 /** A dynamic variable that is set from a tool's result; the path leads into its JSON. */
 export type Assignment = { readonly dynamic_variable: string; readonly value_path: string };
 
-export type SessionTool =
+export type SessionTool = { readonly manner: ToolManner } & (
   | {
       readonly type: 'client';
       readonly spec: ToolSpec;
@@ -42,7 +43,8 @@ export type SessionTool =
       readonly timeoutMs: number;
       readonly needsApproval: boolean;
     }
-  | { readonly type: 'system'; readonly spec: ToolSpec; readonly name: SystemToolName };
+  | { readonly type: 'system'; readonly spec: ToolSpec; readonly name: SystemToolName }
+);
 
 export const toolBounds = {
   /** Rounds of tools before the model must answer in words. */
@@ -55,6 +57,8 @@ export const toolBounds = {
   /** The API thread says itself when a tool is late; this much later it is taken for dead. */
   graceMs: 1500,
   resultCharsMax: 16_384,
+  /** A tool that waits until the words before it were heard waits no longer than this. */
+  postSpeechMaxMs: 60_000,
 } as const;
 
 const noParameters = { type: 'object', properties: {}, required: [] } as const;
@@ -69,8 +73,19 @@ const reasonParameter = {
 export function systemTool(
   name: SystemToolName,
   description: string,
-  options: { readonly languages?: readonly string[]; readonly transfers?: readonly Transfer[] } = {},
+  options: {
+    readonly languages?: readonly string[];
+    readonly transfers?: readonly Transfer[];
+    readonly manner?: ToolManner;
+  } = {},
 ): SessionTool {
+  const { manner = plainManner } = options;
+  const system = (toolName: SystemToolName, text: string, parameters: Readonly<Record<string, unknown>>): SessionTool => ({
+    type: 'system',
+    name: toolName,
+    manner,
+    spec: { name: toolName, description: text, parameters },
+  });
   const or = (fallback: string): string => (description.trim() === '' ? fallback : description);
   switch (name) {
     case 'end_call':
@@ -109,13 +124,9 @@ export function systemTool(
   }
 }
 
-function system(name: SystemToolName, description: string, parameters: Readonly<Record<string, unknown>>): SessionTool {
-  return { type: 'system', name, spec: { name, description, parameters } };
-}
-
-export function mcpTool({ name, description, parameters, serverId, timeoutMs, needsApproval }: McpToolSpec): SessionTool {
+export function mcpTool({ name, description, parameters, ...how }: McpToolSpec): SessionTool {
   const schema = Object.keys(parameters).length === 0 ? noParameters : parameters;
-  return { type: 'mcp', spec: { name, description, parameters: schema }, serverId, timeoutMs, needsApproval };
+  return { type: 'mcp', spec: { name, description, parameters: schema }, ...how };
 }
 
 /** Arguments of a call, if they are a JSON object. */

@@ -1,7 +1,7 @@
 /**
  * Requests that the API thread answers: hands them over, writes down who waits, and gives up in time. Main thread; nothing here waits.
  */
-import type { FromApiToMain, HttpAnswer, HttpPart, ToApiFromMain } from '../api/links.js';
+import type { HttpAnswer, HttpFromApi, HttpPart, ToApiFromMain } from '../api/links.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { refusal } from './adapter-rules.js';
 import type { HttpRequest, HttpResponse } from './port.js';
@@ -84,7 +84,7 @@ export class ApiGate {
     });
   }
 
-  fromApi(message: FromApiToMain): void {
+  fromApi(message: HttpFromApi): void {
     const waiting = this.#waiting.get(message.id);
     if (waiting === undefined) return; // it was given up
     if (message.type === 'http_broken') {

@@ -11,6 +11,8 @@ export type RouteFacts = {
   readonly unready: () => string | undefined;
   /** Of each stage, its providers and whether calls go to them. */
   readonly providers: () => Readonly<Record<string, Readonly<Record<string, string>>>>;
+  /** Calls go on without it, but nothing of them is kept. */
+  readonly store: () => { readonly status: 'opening' | 'open' | 'unavailable'; readonly reason?: string };
   /** Calls, and places for more; of a fleet, its processes besides. */
   readonly counts: () => {
     readonly calls: number;
@@ -40,6 +42,7 @@ export function createRoutes(facts: RouteFacts): (request: HttpRequest) => HttpR
         free,
         ...(processCount === undefined ? {} : { processes: { open: openCount, all: processCount } }),
         providers: facts.providers(),
+        store: facts.store(),
       });
     },
     '/metrics': async (request) =>

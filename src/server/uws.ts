@@ -23,6 +23,7 @@ import {
   screenUpgrade,
   wantsWebSocket,
 } from './adapter-rules.js';
+import { listenFailureFound } from './listen-failure.js';
 import type { Connection, SocketHandlers, SocketLimits, SocketServer } from './port.js';
 import { BodyBudget } from './request-body.js';
 import { answer, answerBody, copyHead, remoteAddressOf } from './uws-http.js';
@@ -202,8 +203,7 @@ class UwsServer<Session> implements SocketServer {
       const options = isShared ? sharedPort : exclusivePort;
       (this.#app.listen as unknown as ListenExclusively).call(this.#app, host, port, options, (token) => {
         if (token === false) {
-          const message = `Cannot listen on ${host}:${port}: the port is taken, or the address is not one of this machine.`;
-          reject(new EngineError('config', message, { fields: { host, port } }));
+          void listenFailureFound(host, port).then(reject);
           return;
         }
         this.#listening = token;

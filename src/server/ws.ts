@@ -21,6 +21,7 @@ import {
   unsupportedBody,
   wantsWebSocket,
 } from './adapter-rules.js';
+import { listenFailure } from './listen-failure.js';
 import { headOf, type Reply, readBody, replyBy, replyOn } from './node-http.js';
 import type { Connection, HttpResponse, SocketHandlers, SocketLimits, SocketServer } from './port.js';
 import { BodyBudget } from './request-body.js';
@@ -264,7 +265,7 @@ class WsServer<Session> implements SocketServer {
 
   async listen(host: string, port: number, isShared = false): Promise<number> {
     if (isShared) throw new EngineError('config', 'Several processes share a port with uWebSockets.js only.');
-    await this.#listenAt({ host, port }, `${host}:${port}`);
+    await this.#listenAt({ host, port }, (cause) => listenFailure(host, port, cause.code, cause));
     const address = this.#http.address();
     assert(address !== null && typeof address === 'object', 'a TCP server has an address');
     return address.port;
@@ -272,7 +273,9 @@ class WsServer<Session> implements SocketServer {
 
   async serveHanded(idlePath: string): Promise<(socket: Socket) => void> {
     // node:http looks for clients that are slow with their headers only while it listens.
-    await this.#listenAt({ path: idlePath }, idlePath);
+    await this.#listenAt({ path: idlePath }, (cause) => {
+      return new EngineError('config', `Cannot listen on ${idlePath}: ${cause.message}.`, { cause, fields: { place: idlePath } });
+    });
     return (socket) => {
       // What node:net does for connections that a server of its own accepts.
       socket.setNoDelay(true);
@@ -281,13 +284,9 @@ class WsServer<Session> implements SocketServer {
     };
   }
 
-  #listenAt(place: ListenOptions, name: string): Promise<void> {
+  #listenAt(place: ListenOptions, failureOf: (cause: NodeJS.ErrnoException) => EngineError): Promise<void> {
     return new Promise((resolve, reject) => {
-      const fail = (cause: NodeJS.ErrnoException) => {
-        const taken = cause.code === 'EADDRINUSE';
-        const message = `Cannot listen on ${name}: ${taken ? 'the port is taken' : cause.message}.`;
-        reject(new EngineError('config', message, { cause, fields: { place: name } }));
-      };
+      const fail = (cause: NodeJS.ErrnoException): void => reject(failureOf(cause));
       this.#http.once('error', fail);
       this.#http.listen(place, () => {
         this.#http.removeListener('error', fail);

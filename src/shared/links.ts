@@ -113,6 +113,8 @@ export type ToTts = Address &
       }
     /** A speech begins to be made. Nothing of it is heard, and no more than its first segment is synthesised, before `release`. */
     | { readonly type: 'speak'; readonly speech: number; readonly isProtected: boolean }
+    /** From now on the caller can (not) interrupt it. */
+    | { readonly type: 'protect'; readonly speech: number; readonly isProtected: boolean }
     | { readonly type: 'text'; readonly speech: number; readonly delta: string }
     /** No text for a while: a tool runs. What there is gets spoken, and silence meanwhile is nobody's fault. */
     | { readonly type: 'text_pause'; readonly speech: number }
@@ -160,6 +162,8 @@ export type FromTts = Address &
       }
     /** All there is of the speech has been heard, by the playhead estimate. `heardChars`: how much that is, when synthesis failed before its end. */
     | { readonly type: 'drained'; readonly speech: number; readonly heardChars: number | undefined }
+    /** `text_pause`: everything before it has been heard, by the playhead estimate. Told once a pause. */
+    | { readonly type: 'caught_up'; readonly speech: number }
     /** Instants of the way to the first audio, monotonic. */
     | {
         readonly type: 'speech_timing';

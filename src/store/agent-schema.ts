@@ -1,16 +1,14 @@
 /** The schema of agents: what a document may hold, with its defaults. Pure; main, API and conversation thread. */
 import { z } from 'zod';
 import { strictObject } from '../shared/strict-object.js';
-import { turnDefaults } from '../turn/settings.js';
+import { type TurnSettingName, turnRanges } from '../turn/settings.js';
 import { audioFormats } from '../wire/events.js';
 import { builtInToolsSchema, toolSchema } from './tool-config.js';
 
 const turnPart = strictObject(
   Object.fromEntries(
-    Object.entries(turnDefaults)
-      .filter(([, value]) => typeof value === 'number')
-      .map(([name]) => [name, z.number().min(-1).max(600_000).optional()]),
-  ) as Record<string, z.ZodOptional<z.ZodNumber>>,
+    Object.entries(turnRanges).map(([name, [min, max]]) => [name, z.number().min(min).max(max).optional()]),
+  ) as Record<TurnSettingName, z.ZodOptional<z.ZodNumber>>,
 );
 
 const name = z.string().max(128);
@@ -238,5 +236,7 @@ export const agentSchema = z.object({
     end_call: z.boolean().optional(),
     idle_phrases: z.array(z.string().max(500)).max(10).optional(),
     apology: z.string().max(500).optional(),
+    /** Said before a tool of `pre_tool_speech: force` when the model says nothing. */
+    tool_phrase: z.string().max(500).optional(),
   }).prefault({}),
 });

@@ -83,7 +83,7 @@ export class MemoryStore implements Store {
   async createAgent(agent: Omit<AgentRecord, 'version'>): Promise<AgentRecord> {
     const stored = storedAgent({ ...agent, version: 1 });
     if (this.#agents.has(stored.agentId)) {
-      throw new EngineError('config', `There is an agent "${stored.agentId}" already.`);
+      throw new EngineError('rejected', `There is an agent "${stored.agentId}" already.`);
     }
     this.#agents.set(stored.agentId, [stored]);
     return agentOf(stored);

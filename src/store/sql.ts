@@ -81,7 +81,12 @@ export class SqlStore implements Store {
   open(): Promise<void> {
     if (this.#isClosed) return Promise.reject(new EngineError('unavailable', `${this.name} is closed.`));
     if (this.#opening === undefined) {
-      const opening = within(this.#open(), storeLimits.openMs, this.name);
+      const opening = within(this.#open(), storeLimits.openMs, this.name).catch((error: unknown) => {
+        // What breaks because we end it is no failure of the database.
+        if (this.#isClosed)
+          throw new EngineError('aborted', `${this.name} was closed while it was being opened.`, { cause: error });
+        throw error;
+      });
       this.#opening = opening;
       opening.catch(() => {
         setTimeout(() => {
@@ -134,7 +139,7 @@ export class SqlStore implements Store {
        RETURNING ${agentColumns}`,
       [agentId, ...agentValues(agent), agent.createdAtMs, agent.updatedAtMs],
     );
-    if (row === undefined) throw new EngineError('config', `There is an agent "${agentId}" already.`);
+    if (row === undefined) throw new EngineError('rejected', `There is an agent "${agentId}" already.`);
     return agentOf(row);
   }
 

@@ -1,6 +1,7 @@
 /** Reads an MCP server of the public API (`config` of `/v1/convai/mcp-servers`) and decides which of its tools need approval. Pure; API thread. */
 import { createHash } from 'node:crypto';
 import { z } from 'zod';
+import { mannerOf, type ToolManner } from './manner.js';
 import { type Checked, type HeaderValue, toolLimits } from './port.js';
 import { checkedBy, headersSchema } from './webhook-config.js';
 
@@ -24,12 +25,22 @@ export type McpServerConfig = {
   /** For `require_approval_per_tool`: tools by their name at the server. `hash`: of the tool that was approved; empty: of any. */
   readonly approvals: readonly { readonly toolName: string; readonly hash: string; readonly isApproved: boolean }[];
   readonly timeoutMs: number;
+  /** Of all its tools. */
+  readonly manner: ToolManner;
 };
 
 const secretSchema = z
   .object({ secret_id: z.string().min(1) })
   .transform(({ secret_id }): HeaderValue => ({ secretId: secret_id }));
 const textOrSecret = z.union([z.string().max(2048), secretSchema], 'must be a text or {"secret_id": …}');
+
+const mannerShape = {
+  disable_interruptions: z.boolean().default(false),
+  interruption_mode: z.enum(['allow', 'disable_during_tool', 'disable_during_tool_and_turn']).default('allow'),
+  force_pre_tool_speech: z.boolean().default(false),
+  pre_tool_speech: z.enum(['auto', 'force', 'off']).default('auto'),
+  execution_mode: z.enum(['immediate', 'post_tool_speech', 'async']).default('immediate'),
+} as const;
 
 export const serverSchema = z
   .object({
@@ -56,6 +67,7 @@ export const serverSchema = z
       .min(1)
       .max(toolLimits.timeoutMaxMs / 1000)
       .default(toolLimits.timeoutDefaultMs / 1000),
+    ...mannerShape,
     command: z.string().min(1).max(1024).optional(),
     args: z.array(z.string().max(4096)).max(100).default([]),
     env: z.record(z.string(), textOrSecret).default({}),
@@ -83,6 +95,7 @@ export const serverSchema = z
         isApproved: approval_policy === 'auto_approved',
       })),
       timeoutMs: config.response_timeout_secs * 1000,
+      manner: mannerOf(config),
     };
   });
 

@@ -1,4 +1,6 @@
 /** What the MCP servers of a conversation offer together: their tools under names that a language model takes and that differ. Pure; API thread. */
+
+import type { ToolManner } from './manner.js';
 import { type McpServerConfig, type McpTool, needsApproval } from './mcp-config.js';
 
 /** Same shapes as `McpToolSpec` and `McpServerState` of `api/links.ts`. */
@@ -10,6 +12,7 @@ export type McpOffer = {
     readonly serverId: string;
     /** What its server's configuration gives a call. */
     readonly timeoutMs: number;
+    readonly manner: ToolManner;
     readonly needsApproval: boolean;
   }[];
   readonly servers: readonly { readonly serverId: string; readonly isConnected: boolean; readonly toolCount: number }[];
@@ -40,8 +43,8 @@ export function offerOf(
       taken.add(name);
       routes.set(name, { serverIndex, toolName: tool.name });
       const { description, parameters } = tool;
-      const { serverId, timeoutMs } = config;
-      return { name, description, parameters, serverId, timeoutMs, needsApproval: needsApproval(config, tool) };
+      const { serverId, timeoutMs, manner } = config;
+      return { name, description, parameters, serverId, timeoutMs, manner, needsApproval: needsApproval(config, tool) };
     }),
   );
   const states = servers.map(({ config, isConnected, tools: own }) => ({

@@ -20,6 +20,9 @@ export { pacing } from './pacing.js';
 export type TtsRules = { readonly pacing?: Pacing; readonly resumePoint?: ResumePoint };
 export type TtsSettings = OutputFormat & { readonly provider: TtsProvider; readonly voice: TtsVoice; readonly rules?: TtsRules };
 
+/** A synthesiser that does not say when its characters sound has said them all when nothing more came for this long. */
+const settleMs = 400;
+
 type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
 export type TtsAnswer = Body<FromTts>;
 
@@ -78,6 +81,9 @@ export class TtsSession {
         return;
       case 'speak':
         this.#speak(message.speech, message.isProtected);
+        return;
+      case 'protect':
+        this.#protect(message.speech, message.isProtected);
         return;
       case 'text':
         this.#speeches.get(message.speech)?.addText(message.delta);
@@ -147,6 +153,7 @@ export class TtsSession {
     this.#track?.look(atMs);
     if (this.#resume.isPending) this.#tryResume(atMs);
     this.#pace(atMs);
+    this.#tellPause(atMs);
     this.#finish(atMs);
   }
 
@@ -161,6 +168,13 @@ export class TtsSession {
       },
     });
     this.#speeches.set(number, speech);
+  }
+
+  #protect(number: number, isProtected: boolean): void {
+    const speech = this.#speeches.get(number);
+    if (speech === undefined) return;
+    speech.isProtected = isProtected;
+    if (this.#floor?.speech === speech && this.#floor.hasStarted) this.#slot.store(Cell.floor, isProtected ? 2 : 1);
   }
 
   #release(message: Extract<ToTts, { type: 'release' }>): void {
@@ -260,6 +274,20 @@ export class TtsSession {
       });
     }
     if (!this.#pacer.isHeld(atMs) && !this.#resume.isPending) this.#pacer.frame(this.#floor, atMs);
+  }
+
+  /** A speech that waits for more text is told to be heard so far, when the client must have played what there is. */
+  #tellPause(atMs: number): void {
+    const floor = this.#floor;
+    if (floor === undefined || !floor.hasStarted || floor.isFramed || this.#resume.isPending) return;
+    const { speech } = floor;
+    if (!speech.isAwaitingText || speech.isPauseTold || speech.cursor < speech.audio.end) return;
+    const { spoken } = speech;
+    if (spoken === 'no' || this.#slot.load(Cell.sentPosition) < floor.base + speech.audio.end) return;
+    const quietMs = spoken === 'whole' ? 0 : settleMs;
+    if (msUntil(this.#slot.load(Cell.playEndAtMs), atMs) > -quietMs) return;
+    speech.isPauseTold = true;
+    this.#answer({ type: 'caught_up', speech: speech.number });
   }
 
   /** The speech is over when its last frame was sent and the client must have played it. */

@@ -27,7 +27,7 @@ export type SpeechEvents = {
 };
 
 export class Speech {
-  readonly isProtected: boolean;
+  isProtected: boolean;
   readonly audio = new SampleQueue();
   readonly timeline: Timeline;
   /** Instants of the way to the first audio (monotonic ms), 0 until then. */
@@ -41,6 +41,8 @@ export class Speech {
   isBroken = false;
   /** There is no text to make audio of, and that is as it should be. */
   isAwaitingText = false;
+  /** It was told that everything before the pause has been heard. */
+  isPauseTold = false;
 
   #number: number;
   readonly #provider: TtsProvider;
@@ -92,6 +94,12 @@ export class Speech {
   /** The same speech goes on under another number after an undone CUT. */
   renumber(number: number): void {
     this.#number = number;
+    this.isPauseTold = false;
+  }
+
+  /** How much of its text so far has become audio, as far as that can be known. */
+  get spoken(): 'whole' | 'begun' | 'no' {
+    return this.#waiting.length > 0 ? 'no' : this.timeline.lastPieceSounds();
   }
 
   /** When the segmenter wants to be asked again although no text came, monotonic ms. */
@@ -120,6 +128,7 @@ export class Speech {
   pauseText(): void {
     if (this.#isTextOver || this.#isStopped) return;
     this.isAwaitingText = true;
+    this.isPauseTold = false;
     this.#take(this.#segmenter.pause());
   }
 

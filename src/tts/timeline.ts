@@ -180,6 +180,22 @@ export class Timeline {
     return heard;
   }
 
+  /**
+   * How much of the last piece that was given to the synthesiser sounds: all of it by the provider's own times; where it gives none, nobody
+   * knows more than that some of it does.
+   */
+  lastPieceSounds(): 'whole' | 'begun' | 'no' {
+    const piece = this.#pieces.at(-1);
+    if (piece === undefined) return 'no';
+    for (let index = piece.end - 1; index >= piece.start; index--) {
+      const original = this.#originalIndex[index]!;
+      if (!/[\p{L}\p{N}]/u.test(this.#original[original]!)) continue;
+      if ((this.#starts[original] ?? -1) < 0) return 'no';
+      return this.#isExact[original] === true ? 'whole' : 'begun';
+    }
+    return 'whole';
+  }
+
   /** First sample of the last word that begins at or before `sample`; `sample` itself when no word is known there. */
   wordStartBefore(sample: number): number {
     let best = -1;

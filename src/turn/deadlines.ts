@@ -15,7 +15,8 @@ export function* deadlines(state: TurnState, settings: TurnSettings): Generator<
     if (agent.phase === 'thinking' && agent.isHeldBack) yield open.t0Ms + settings.sttWaitMs;
   }
   if (state.undo !== undefined) yield state.undo.untilMs + 1;
-  if (agent.phase === 'thinking' && agent.isHeldBack && open === undefined) yield state.quietUntilMs;
+  if (agent.phase === 'thinking' && agent.isHeldBack && (open === undefined || state.protectedSpeech === agent.speech))
+    yield state.quietUntilMs;
   if (agent.phase === 'thinking' && !agent.isHeldBack && state.toolsOf !== agent.speech) {
     yield agent.sinceMs + settings.thinkingMaxMs;
   }

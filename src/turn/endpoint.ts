@@ -7,7 +7,7 @@ import { turnDelayMs } from './judgement.js';
 import { covers, mergedText, newOpenTurn } from './open-turn.js';
 import type { OpenTurn, TurnEvent } from './state.js';
 import { asksToWait, hasSpeech, keyOf } from './words.js';
-import { becomeIdle, discardDraft, dropTurn, nextSpeech, openWith, type Work } from './work.js';
+import { becomeIdle, discardDraft, dropTurn, isProtected, nextSpeech, openWith, type Work } from './work.js';
 
 export function speechStarted(work: Work, startMs: number): void {
   work.state.callerAtMs = work.atMs;
@@ -23,7 +23,8 @@ export function speechStarted(work: Work, startMs: number): void {
     work.state.open = newOpenTurn(startMs);
   }
   const { agent } = work.state;
-  if (agent.phase === 'thinking' && !agent.isHeldBack) {
+  openWith(work, { waitsFor: isProtected(work) ? (work.state.protectedSpeech ?? 0) : 0 });
+  if (agent.phase === 'thinking' && !agent.isHeldBack && !isProtected(work)) {
     work.state.agent = { ...agent, isHeldBack: true };
     work.actions.push({ type: 'hold_back', speech: agent.speech });
   }
@@ -73,12 +74,25 @@ export function transcribed(work: Work, event: Extract<TurnEvent, { type: 'trans
 
 export function typed(work: Work, text: string): void {
   work.state.callerAtMs = work.atMs;
+  if (isProtected(work)) {
+    const speech = work.state.protectedSpeech ?? 0;
+    work.state.waitingTyped = { speech, texts: [...(work.state.waitingTyped?.texts ?? []), text] };
+    return;
+  }
   // What the agent was kept quiet for is here.
   work.state.quietUntilMs = work.atMs;
   work.state.isSkipping = false;
   stopAgent(work, 'typed');
   if (work.state.open !== undefined) dropTurn(work, 'typed');
   commit(work, text, text, { isMerged: false, isTyped: true, startMs: work.atMs, t0Ms: work.atMs, delayMs: 0, draft: undefined });
+}
+
+/** What was typed while the agent could not be interrupted is answered when that is over: the protected reply was heard out, or failed. */
+export function judgeWaitingTyped(work: Work): void {
+  const { agent, waitingTyped } = work.state;
+  if (waitingTyped === undefined || (agent.phase !== 'idle' && agent.speech === waitingTyped.speech)) return;
+  work.state.waitingTyped = undefined;
+  for (const text of waitingTyped.texts) typed(work, text);
 }
 
 /** Ask for the reply as soon as the words are there, before the turn is committed. */

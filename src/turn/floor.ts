@@ -5,7 +5,7 @@ import { judge, judgeSilence, judgeWords, type LadderContext, type Verdict } fro
 import { covers } from './open-turn.js';
 import type { CutReason, OpenTurn, ResumeReason, SpeechKind } from './state.js';
 import { hasSpeech, isIgnorable, wordsOf } from './words.js';
-import { dropTurn, nextSpeech, openWith, type Work } from './work.js';
+import { dropTurn, isProtected, nextSpeech, openWith, type Work } from './work.js';
 
 /** A HOLD was raised, numbered `hold`; 0 when none was. */
 export function held(work: Work, hold: number): void {
@@ -28,6 +28,10 @@ export function held(work: Work, hold: number): void {
 
 export function judgeInterruption(work: Work): void {
   const { agent, open } = work.state;
+  if (isProtected(work)) {
+    if (agent.phase === 'held') resume(work, agent.speech, agent.hold, 'protected');
+    return;
+  }
   if (agent.phase === 'held' && open === undefined) {
     resume(work, agent.speech, agent.hold, 'no_words');
     return;
@@ -46,7 +50,7 @@ export function judgeInterruption(work: Work): void {
   } else if (agent.phase === 'speaking' && open.isOther) {
     if (!open.isSpeaking) dropTurn(work, 'other_talker');
     else if (isLoudAfterAll(open, work)) cut(work, 'strong_speech');
-  } else if (agent.phase === 'speaking' && !open.isSpeaking) {
+  } else if (agent.phase === 'speaking' && !open.isSpeaking && open.waitsFor !== agent.speech) {
     // The caller had stopped before our audio began, so there was no HOLD: words decide, silence drops the turn.
     const verdict = judgeLateWords(work, open, ladder(work, agent.kind, agent.startedMs));
     if (verdict.is === 'real') cut(work, verdict.reason);
@@ -91,7 +95,7 @@ export function judgeUndo(work: Work): void {
 export function judgeHeldBack(work: Work): void {
   const { agent, open, lastCommit } = work.state;
   if (agent.phase !== 'thinking' || !agent.isHeldBack) return;
-  if (open === undefined) {
+  if (open === undefined || isProtected(work)) {
     if (work.atMs < work.state.quietUntilMs) return;
     work.state.agent = { ...agent, isHeldBack: false };
     work.actions.push({ type: 'release', speech: agent.speech });

@@ -4,7 +4,16 @@
  * decisions again. Runs on the conversation thread; `atMs` is the session's input clock.
  */
 import { deadlines } from './deadlines.js';
-import { judgeCommit, speculate, speechEnded, speechStarted, speechWentOn, transcribed, typed } from './endpoint.js';
+import {
+  judgeCommit,
+  judgeWaitingTyped,
+  speculate,
+  speechEnded,
+  speechStarted,
+  speechWentOn,
+  transcribed,
+  typed,
+} from './endpoint.js';
 import { chooseStartHops, dipped, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
 import { activity, judgeIdle, say } from './idle.js';
 import { modelAnswered, modelAsked } from './judgement.js';
@@ -91,7 +100,7 @@ function apply(work: Work, event: TurnEvent): void {
       replyEnded(work, event);
       return;
     case 'tools':
-      toolsRan(work, event.speech, event.areRunning);
+      toolsRan(work, event);
       return;
     case 'last_words':
       lastWords(work, event.text);
@@ -119,6 +128,7 @@ function decide(work: Work): void {
   judgeUndo(work);
   judgeHeldBack(work);
   judgeThinking(work);
+  judgeWaitingTyped(work);
   speculate(work);
   judgeCommit(work);
   judgeIdle(work);

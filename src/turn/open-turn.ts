@@ -24,6 +24,7 @@ export function newOpenTurn(startMs: number): OpenTurn {
     prefix: '',
     draft: undefined,
     draftCount: 0,
+    waitsFor: 0,
   };
 }
 

@@ -31,14 +31,27 @@ export function replyEnded(work: Work, event: Extract<TurnEvent, { type: 'reply_
 }
 
 /** While its tools run a reply is not late, and it has its whole time again when they have ended. */
-export function toolsRan(work: Work, speech: number, areRunning: boolean): void {
+export function toolsRan(work: Work, event: Extract<TurnEvent, { type: 'tools' }>): void {
+  const { speech, areRunning, protects = 'nothing' } = event;
   const { agent, toolsOf } = work.state;
   if (areRunning) {
     work.state.toolsOf = speech;
+    if (protects !== 'nothing') protect(work, speech);
     return;
   }
   if (toolsOf === speech) work.state.toolsOf = undefined;
+  if (protects === 'nothing' && work.state.protectedSpeech === speech) work.state.protectedSpeech = undefined;
   if (agent.phase === 'thinking' && agent.speech === speech) work.state.agent = { ...agent, sinceMs: work.atMs };
+}
+
+/** From now on the caller cannot interrupt the speech; who has begun to speak already does not hold it back any more. */
+function protect(work: Work, speech: number): void {
+  const { agent } = work.state;
+  work.state.protectedSpeech = speech;
+  openWith(work, { waitsFor: speech });
+  if (agent.phase !== 'thinking' || agent.speech !== speech || !agent.isHeldBack) return;
+  work.state.agent = { ...agent, isHeldBack: false };
+  work.actions.push({ type: 'release', speech });
 }
 
 export function replyFailed(work: Work, speech: number, isHeard: boolean): void {

@@ -76,7 +76,54 @@ export type TurnSettings = {
   readonly language: string;
 };
 
-/** Where the numbers come from is said in docs/architecture.md, "Turn-taking". */
+/** The settings that an agent may choose under `parley.turn`. */
+export type TurnSettingName = {
+  [Name in keyof TurnSettings]: TurnSettings[Name] extends number ? Name : never;
+}[keyof TurnSettings];
+
+/** What an agent may choose. docs/agents.md has the table for people. */
+export const turnRanges: Readonly<Record<TurnSettingName, readonly [min: number, max: number]>> = {
+  delayCompleteMs: [0, 10_000],
+  delayShortAnswerMs: [0, 10_000],
+  delayNeutralMs: [0, 10_000],
+  delayUnfinishedMs: [0, 10_000],
+  delaySpellingMs: [0, 10_000],
+  delayDictationMs: [0, 10_000],
+  delayDoneMs: [0, 10_000],
+  delayNotDoneMs: [0, 10_000],
+  doneProbability: [0, 1],
+  notDoneProbability: [0, 1],
+  turnModelWaitMs: [0, 10_000],
+  delayMaxMs: [100, 30_000],
+  delayMinMs: [0, 10_000],
+  delayRatio: [0.1, 10],
+  sttWaitMs: [0, 30_000],
+  sttLostMs: [0, 60_000],
+  cutStrongMs: [32, 10_000],
+  cutStrongProbability: [0, 1],
+  cutAnyMs: [32, 60_000],
+  cutWordsMin: [1, 20],
+  falseAlarmMs: [0, 10_000],
+  verdictMs: [0, 10_000],
+  undoMs: [0, 10_000],
+  firstSpeechGuardMs: [0, 60_000],
+  mergeHeardMs: [0, 60_000],
+  otherTalkerDb: [0, 60],
+  otherTalkerMs: [0, 10_000],
+  otherTalkerSilentDb: [0, 90],
+  echoRatio: [0, 2],
+  thinkingMaxMs: [500, 600_000],
+  speculationsMax: [0, 20],
+  speculationSpeechMaxMs: [0, 600_000],
+  falseHoldWindowMs: [0, 600_000],
+  activityHoldMs: [0, 60_000],
+  idleMs: [-1, 600_000],
+  firstWaitMs: [-1, 600_000],
+  idlePromptsMax: [0, 100],
+  silenceEndMs: [-1, 3_600_000],
+};
+
+/** Where the numbers come from is said in docs/architecture.md, "Decisions are a pure function". */
 export const turnDefaults: TurnSettings = {
   delayCompleteMs: 300,
   delayShortAnswerMs: 300,

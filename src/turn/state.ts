@@ -37,6 +37,8 @@ export type OpenTurn = {
   /** A reply generated before commit, and how many were begun. */
   readonly draft: { readonly speech: number; readonly key: string } | undefined;
   readonly draftCount: number;
+  /** The speech that the caller could not interrupt when this was said: it is heard out first. 0: there is none. */
+  readonly waitsFor: number;
 };
 
 export type SpeechKind = 'first' | 'reply' | 'idle' | 'apology' | 'farewell';
@@ -94,6 +96,10 @@ export type TurnState = {
   readonly endAfterSpeech: number | undefined;
   /** The speech whose tools are running: nobody is late meanwhile. */
   readonly toolsOf: number | undefined;
+  /** The speech that the caller cannot interrupt, because of a tool of its. */
+  readonly protectedSpeech: number | undefined;
+  /** What was typed during such a speech, and is answered when that is over. */
+  readonly waitingTyped: { readonly speech: number; readonly texts: readonly string[] } | undefined;
   /** The agent chose to wait in silence until the caller says something. */
   readonly isSkipping: boolean;
   readonly failures: number;
@@ -140,8 +146,13 @@ export type TurnEvent =
       readonly endsCall: boolean;
       readonly isSkip?: boolean;
     }
-  /** Tools of a reply began to run, or all have ended. */
-  | { readonly type: 'tools'; readonly speech: number; readonly areRunning: boolean }
+  /** Tools of a reply began to run, or all have ended. `protects`: what the caller cannot interrupt from now on, until the tools end or to the end. */
+  | {
+      readonly type: 'tools';
+      readonly speech: number;
+      readonly areRunning: boolean;
+      readonly protects?: 'nothing' | 'tool' | 'turn';
+    }
   /** The call's time is over: say this and hang up. */
   | { readonly type: 'last_words'; readonly text: string }
   | { readonly type: 'reply_failed'; readonly speech: number; readonly isHeard: boolean }
@@ -153,7 +164,7 @@ export type TurnEvent =
   | { readonly type: 'time' };
 
 export type CutReason = 'stop_word' | 'words' | 'strong_speech' | 'long_speech' | 'typed' | 'committed';
-export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'false_start' | 'echo' | 'other_talker';
+export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'false_start' | 'echo' | 'other_talker' | 'protected';
 export type DropReason = ResumeReason | 'no_transcript' | 'stt_failed' | 'typed';
 
 export type Action =
@@ -225,6 +236,8 @@ export const initialState: TurnState = {
   quietUntilMs: 0,
   endAfterSpeech: undefined,
   toolsOf: undefined,
+  protectedSpeech: undefined,
+  waitingTyped: undefined,
   isSkipping: false,
   failures: 0,
   isEnded: false,

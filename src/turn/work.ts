@@ -27,6 +27,11 @@ export function openWith(work: Work, change: Partial<OpenTurn>): void {
   if (work.state.open !== undefined) work.state.open = { ...work.state.open, ...change };
 }
 
+/** Something of the agent's is on its way or heard that the caller cannot interrupt. */
+export function isProtected({ state }: Work): boolean {
+  return state.agent.phase !== 'idle' && state.agent.speech === state.protectedSpeech;
+}
+
 export function nextSpeech(work: Work): number {
   work.state.speech += 1;
   return work.state.speech;

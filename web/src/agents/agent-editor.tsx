@@ -1,7 +1,8 @@
 /** One agent: the common fields as a form, everything as JSON. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { deleteAgent, duplicateAgent, readAgent, updateAgent } from '../api/agents.js';
-import { ApiError, type FieldProblem, messageOf } from '../api/http.js';
+import { ApiError, type FieldProblem } from '../api/api-error.js';
+import { messageOf } from '../api/http.js';
 import { ConfirmDialog, type Question } from '../confirm-dialog.js';
 import { go, pathOf } from '../route.js';
 import { type AgentDocument, changesOf, valueAt, withValue, writable } from './document.js';
@@ -27,6 +28,8 @@ export function AgentEditor({ agentId }: { agentId: string }) {
   const [invalid, setInvalid] = useState<ReadonlySet<string>>(new Set());
   const [problem, setProblem] = useState('');
   const [notice, setNotice] = useState('');
+  /** Keys of what was saved that do nothing. */
+  const [warnings, setWarnings] = useState<readonly FieldProblem[]>([]);
   const [isSaving, setSaving] = useState(false);
   const [question, setQuestion] = useState<Question | undefined>(undefined);
   /** Counts loads, so that fields that keep their own text begin anew. */
@@ -80,6 +83,7 @@ export function AgentEditor({ agentId }: { agentId: string }) {
     setProblem('');
     setNotice('');
     setProblems([]);
+    setWarnings([]);
     try {
       await act();
     } catch (error) {
@@ -91,8 +95,10 @@ export function AgentEditor({ agentId }: { agentId: string }) {
     if (loaded === undefined || !isChanged || invalid.size > 0) return;
     setSaving(true);
     await attempt(async () => {
-      show(writable(await updateAgent(agentId, changesOf(loaded.saved, loaded.document))));
+      const body = await updateAgent(agentId, changesOf(loaded.saved, loaded.document));
+      show(writable(body));
       setNotice('Saved.');
+      setWarnings((body.warnings ?? []).map(({ loc, msg }) => ({ path: loc.slice(1).join('.'), message: msg })));
     });
     setSaving(false);
   };
@@ -195,6 +201,11 @@ export function AgentEditor({ agentId }: { agentId: string }) {
             {problem !== '' && <strong class="field-problem">{problem}</strong>}
             {others.map(({ path, message }) => (
               <small key={path} class="field-problem">
+                <code>{path}</code> {message}
+              </small>
+            ))}
+            {warnings.map(({ path, message }) => (
+              <small key={path} class="quiet">
                 <code>{path}</code> {message}
               </small>
             ))}

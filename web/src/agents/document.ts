@@ -39,6 +39,7 @@ const readOnly = [
   'main_branch_id',
   'phone_numbers',
   'whatsapp_accounts',
+  'warnings',
 ];
 
 /** The parts of an agent that may be written. */

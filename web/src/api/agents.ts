@@ -9,7 +9,9 @@ export type AgentPage = {
   readonly next_cursor?: string | null;
 };
 
-export type AgentBody = AgentDocument & { readonly agent_id: string };
+/** Of a key that is unknown or without effect; told by whoever wrote it. */
+type Warning = { readonly loc: readonly (string | number)[]; readonly msg: string };
+export type AgentBody = AgentDocument & { readonly agent_id: string; readonly warnings?: readonly Warning[] };
 
 const base = '/v1/convai/agents';
 const at = (agentId: string): string => `${base}/${encodeURIComponent(agentId)}`;

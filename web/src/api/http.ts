@@ -1,20 +1,7 @@
 /** Requests to the engine's REST side, with the API key where the server wants one, and its refusals as one kind of error. */
 import { Store } from '../store.js';
-
-/** What a 422 answer says of one field; `path` like `conversation_config.agent.language`. */
-export type FieldProblem = { readonly path: string; readonly message: string };
-
-export class ApiError extends Error {
-  /** 0: no answer came. */
-  readonly status: number;
-  readonly problems: readonly FieldProblem[];
-
-  constructor(status: number, message: string, problems: readonly FieldProblem[] = []) {
-    super(message);
-    this.status = status;
-    this.problems = problems;
-  }
-}
+import { ApiError } from './api-error.js';
+import { readable } from './readable.js';
 
 const keyName = 'parley-api-key';
 
@@ -87,7 +74,7 @@ async function refusalOf(response: Response): Promise<ApiError> {
   if (Array.isArray(detail)) {
     const problems = detail.map((item: { loc?: unknown; msg?: unknown }) => ({
       path: (Array.isArray(item.loc) ? item.loc : []).filter((part, at) => at > 0 || part !== 'body').join('.'),
-      message: String(item.msg ?? 'is not allowed'),
+      message: readable(String(item.msg ?? 'This is not allowed.')),
     }));
     const count = problems.length === 1 ? 'One field is' : `${problems.length} fields are`;
     return new ApiError(response.status, `${count} not accepted.`, problems);

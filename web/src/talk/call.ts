@@ -11,11 +11,12 @@ import concatWorklet from '@elevenlabs/client/worklets/audioConcatProcessor.js?u
 import rawWorklet from '@elevenlabs/client/worklets/rawAudioProcessor.js?url';
 import type { Json } from '../agents/document.js';
 import { readAgent, signedUrl } from '../api/agents.js';
-import { ApiError } from '../api/http.js';
+import { ApiError } from '../api/api-error.js';
 import { Store } from '../store.js';
 import { askingFor } from './asking-socket.js';
+import { explained, type Problem } from './explained.js';
 import { Lane, Onsets, Probe } from './levels.js';
-import { microphoneObstacle, type Problem, startProblem } from './problems.js';
+import { microphoneObstacle, startProblem } from './problems.js';
 import { resamplerUrl, serveResampler } from './resampling.js';
 import * as transcript from './transcript.js';
 import { type Board, emptyBoard, matchSounds, readTurnEvent, report } from './turns.js';
@@ -62,6 +63,7 @@ const shownEvents = [
   'parley_turn_event',
 ];
 
+type Variables = Record<string, string>;
 type Live = { readonly conversation: Awaited<ReturnType<typeof Conversation.startSession>>; readonly probes: Probes | undefined };
 type Probes = { readonly caller: Probe; readonly agent: Probe };
 /** A message of the server as it came; its payload lies under a key of its own. */
@@ -82,10 +84,12 @@ export class Call {
   #attempt = 0;
   /** Typed before the call was ready. */
   #unsent: string[] = [];
+  #variables: Variables = {};
   #decisions = new Map<string, (isApproved: boolean) => void>();
 
-  async start(agentId: string, isTextOnly: boolean, firstText = ''): Promise<void> {
+  async start(agentId: string, isTextOnly: boolean, variables: Variables, firstText = ''): Promise<void> {
     if (this.store.state.phase !== 'idle') return;
+    this.#variables = variables;
     this.#attempt += 1;
     const attempt = this.#attempt;
     this.#unsent = [];
@@ -156,6 +160,7 @@ export class Call {
       ...target,
       connectionType: 'websocket',
       textOnly: isTextOnly,
+      dynamicVariables: this.#variables,
       connectionDelay: { default: 0, android: 0 },
       workletPaths: { rawAudioProcessor: rawWorklet, audioConcatProcessor: concatWorklet },
       libsampleratePath: resamplerUrl,
@@ -343,13 +348,16 @@ export class Call {
       );
       return;
     }
-    const isLost = details.closeCode === 1006;
-    this.#fall({
-      title: isLost ? 'The connection was lost.' : (details.message ?? 'The call ended with an error.'),
-      advice: isLost
-        ? 'The server or the network went away. Start again.'
-        : 'Start again; if it stays, the server’s log says more.',
-    });
+    if (details.closeCode === 1006) {
+      this.#fall({ title: 'The connection was lost.', advice: 'The server or the network went away. Start again.' });
+      return;
+    }
+    this.#fall(explained(details.message ?? 'The call ended with an error.', details.closeCode));
+  }
+
+  /** What keeps a call from being started is said in the same place as what ended one. */
+  refuse(problem: Problem): void {
+    this.store.set({ problem });
   }
 
   #fall(problem: Problem | undefined, ending = ''): void {

@@ -1,7 +1,6 @@
 /** What went wrong with a call, said plainly, with what to do about it. */
-import { ApiError } from '../api/http.js';
-
-export type Problem = { readonly title: string; readonly advice: string };
+import { ApiError } from '../api/api-error.js';
+import { explained, type Problem } from './explained.js';
 
 /** Before the microphone is asked for; undefined when there is nothing in the way. */
 export function microphoneObstacle(): Problem | undefined {
@@ -40,19 +39,18 @@ export async function startProblem(error: unknown): Promise<Problem> {
   const closeCode = (error as { closeCode?: number }).closeCode;
   // 1006: the browser does not say why the socket was not opened; another request can tell.
   const isUnexplained = closeCode === 1006 || message.includes('socket error');
-  return isUnexplained ? whyNoSocket() : { title: message, advice: adviceFor(closeCode) };
-}
-
-function adviceFor(closeCode: number | undefined): string {
-  if (closeCode === 3000 || closeCode === 1008) return 'Look at the agent’s settings, or choose another agent.';
-  return 'Start again; if it stays, the server’s log says more.';
+  return isUnexplained ? whyNoSocket() : explained(message, closeCode);
 }
 
 async function whyNoSocket(): Promise<Problem> {
   try {
     const response = await fetch('/readyz', { cache: 'no-store' });
-    const { calls, free } = (await response.json()) as { calls?: number; free?: number };
+    const { calls, free, reason } = (await response.json()) as { calls?: number; free?: number; reason?: string };
     if (free === 0) return { title: `All ${calls} places are taken.`, advice: 'Wait until a call ends, and start again.' };
+    if (reason !== undefined) {
+      const why = reason === 'draining' ? 'it is about to be restarted' : reason;
+      return { title: `The server takes no calls now: ${why}.`, advice: 'Wait a little and start again.' };
+    }
     return {
       title: `The server at ${location.host} refused the connection.`,
       advice: 'Something between the browser and the engine may not let WebSockets through.',

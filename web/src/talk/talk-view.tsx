@@ -3,8 +3,11 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { type AgentRow, listAgents } from '../api/agents.js';
 import { useStore } from '../store.js';
 import { call } from './call.js';
+import { variablesProblem } from './explained.js';
 import { TimelineView } from './timeline-view.js';
 import { TranscriptView } from './transcript-view.js';
+import { givenOf, missingOf } from './variables.js';
+import { useVariables, VariablesView } from './variables-view.js';
 import { WaterfallView } from './waterfall-view.js';
 
 const textMax = 2000;
@@ -15,6 +18,7 @@ export function TalkView({ agentId }: { agentId: string }) {
   const [isTextOnly, setTextOnly] = useState(false);
   const [text, setText] = useState('');
   const state = useStore(call.store);
+  const variables = useVariables(chosen);
   const isIdle = state.phase === 'idle';
   // Without sound there is nothing to draw.
   const isTyped = isIdle ? isTextOnly : state.isTextOnly;
@@ -36,8 +40,19 @@ export function TalkView({ agentId }: { agentId: string }) {
     setChosen(id);
     sessionStorage.setItem('agent', id);
   };
+  /** False when a value is missing, and that is said. */
+  const start = (firstText = ''): boolean => {
+    const missing = missingOf(variables.all, variables.values);
+    if (missing.length > 0) {
+      call.refuse(variablesProblem(missing));
+      document.querySelector<HTMLInputElement>('.variables input:invalid')?.focus();
+      return false;
+    }
+    void call.start(chosen, isTextOnly, givenOf(variables.all, variables.values), firstText);
+    return true;
+  };
   const toggle = (): void => {
-    if (call.store.state.phase === 'idle') void call.start(chosen, isTextOnly);
+    if (call.store.state.phase === 'idle') start();
     else void call.stop();
   };
   const toggleNow = useRef(toggle);
@@ -59,9 +74,9 @@ export function TalkView({ agentId }: { agentId: string }) {
     event.preventDefault();
     const said = text.trim();
     if (said === '') return;
+    if (!isIdle) call.say(said);
+    else if (!start(said)) return;
     setText('');
-    if (isIdle) void call.start(chosen, isTextOnly, said);
-    else call.say(said);
   };
 
   return (
@@ -90,6 +105,7 @@ export function TalkView({ agentId }: { agentId: string }) {
         </label>
         <Connection />
       </div>
+      <VariablesView variables={variables} isDisabled={!isIdle} />
       {state.problem !== undefined && (
         <div class="problem" role="alert">
           <strong>{state.problem.title}</strong> <span>{state.problem.advice}</span>
@@ -98,7 +114,7 @@ export function TalkView({ agentId }: { agentId: string }) {
       {!isTyped && <TimelineView />}
       <div class={isTyped ? 'talk-main typed' : 'talk-main'}>
         <div class="conversation panel">
-          <TranscriptView />
+          <TranscriptView isTyped={isTyped} />
           <div class="talk-bar">
             <button type="button" class={isIdle ? 'primary call' : 'danger call'} onClick={toggle} title="Space">
               {isIdle ? 'Start' : state.phase === 'connecting' ? 'Cancel' : 'End'}
@@ -135,6 +151,7 @@ export function TalkView({ agentId }: { agentId: string }) {
 }
 
 const modes = { listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking' } as const;
+const typedModes = { listening: 'Your turn', thinking: 'Writing', speaking: 'Writing' } as const;
 
 /** What the connection does, how far away the server is, and what the speech detector hears. */
 function Connection() {
@@ -150,7 +167,8 @@ function Connection() {
     draw();
     return () => cancelAnimationFrame(request);
   }, [phase, isMuted]);
-  const words = phase === 'idle' ? 'Not connected' : phase === 'connecting' ? 'Connecting' : modes[mode];
+  const words =
+    phase === 'idle' ? 'Not connected' : phase === 'connecting' ? 'Connecting' : (isTextOnly ? typedModes : modes)[mode];
   return (
     <div class="connection">
       {phase === 'live' && !isTextOnly && (

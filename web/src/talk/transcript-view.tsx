@@ -8,7 +8,8 @@ import { type Line, strike } from './transcript.js';
 /** Reading further up, nobody is pulled down; nearer to the end than this, the newest line stays in sight. */
 const followPx = 120;
 
-export function TranscriptView() {
+/** `isTyped`: nothing is spoken. */
+export function TranscriptView({ isTyped }: { isTyped: boolean }) {
   const { lines, phase, ending, conversationId, overallRating } = useStore(call.store);
   const scroller = useRef<HTMLDivElement>(null);
   const isFollowing = useRef(true);
@@ -26,9 +27,19 @@ export function TranscriptView() {
     <div class="transcript" ref={scroller} onScroll={onScroll} tabIndex={0} role="log" aria-label="Conversation">
       {lines.length === 0 && !isOver ? (
         <div class="welcome">
-          <h2>{phase === 'idle' ? 'Say something.' : phase === 'connecting' ? 'Connecting …' : 'Listening.'}</h2>
+          <h2>
+            {phase === 'connecting'
+              ? 'Connecting …'
+              : isTyped
+                ? 'Type a message.'
+                : phase === 'idle'
+                  ? 'Say something.'
+                  : 'Listening.'}
+          </h2>
           <p>
-            Start a call and speak, or just type. Interrupt whenever you like: the agent stops, and remembers only what you heard.
+            {isTyped
+              ? 'Nothing is spoken here. A new message interrupts an answer that is still being written.'
+              : 'Start a call and speak, or just type. Interrupt whenever you like: the agent stops, and remembers only what you heard.'}
           </p>
         </div>
       ) : (
