@@ -274,14 +274,6 @@ export function plainScoresOf(
   };
 }
 
-/** Raw totals of `draws` drawings of the scenarios; the same drawings for the same scenarios, so that two agents can be compared draw by draw. */
-export function drawnTotals(figures: readonly ScenarioFigures[], draws?: number): number[] {
-  const tallies = groupsOf(figures).map((group) => group.map(tallyOf));
-  return drawsOf(tallies.length, bootstrapSeed, draws).map((choice) =>
-    totalOf(scoresOfParts(partsOf(Array.from(choice, (index) => tallies[index]!).flat()))),
-  );
-}
-
 /** By id, in order of the ids. */
 function groupsOf(figures: readonly ScenarioFigures[]): ScenarioFigures[][] {
   const groups = new Map<string, ScenarioFigures[]>();

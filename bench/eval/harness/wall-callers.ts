@@ -27,6 +27,7 @@ class Call {
   #sendTimer: NodeJS.Timeout | undefined;
   #hangUpTimer: NodeJS.Timeout | undefined;
   #isByCaller = false;
+  #endMs = 0;
 
   /** `socket` has opened just now. `over`: called once, when the connection has ended. */
   constructor(call: WallCall, socket: WebSocket, over: () => void) {
@@ -48,7 +49,7 @@ class Call {
       index,
       caller: this.#driver.record(),
       zeroMonotonicMs: this.#zeroMs,
-      endMonotonicMs: beat.nowMs,
+      endMonotonicMs: this.#endMs,
       realTimeRatio: playedMs / (playedMs + (this.#latenessesMs.at(-1) ?? 0)),
       frameLatenessP99Ms: sorted[Math.min(sorted.length - 1, Math.ceil(sorted.length * 0.99) - 1)] ?? 0,
     };
@@ -88,6 +89,7 @@ class Call {
   }
 
   #end(code: number): void {
+    this.#endMs = beat.nowMs;
     this.#driver.close(code, this.#nowMs, this.#isByCaller);
     this.#leaveBeat();
     clearTimeout(this.#sendTimer);
@@ -97,13 +99,13 @@ class Call {
 }
 
 /** Resolves when the call is over. */
-function make(order: WallCall): Promise<WallCallDone> {
+function make(order: WallCall): Promise<Call> {
   return new Promise((resolve, reject) => {
     const socket = new WebSocket(order.url, { perMessageDeflate: false, handshakeTimeout: connectTimeoutMs });
     let isOpen = false;
     socket.on('open', () => {
       isOpen = true;
-      const call: Call = new Call(order, socket, () => resolve(call.result(order.index)));
+      const call: Call = new Call(order, socket, () => resolve(call));
     });
     // After the opening `close` follows and tells the rest.
     socket.on('error', (cause) => {
@@ -116,10 +118,28 @@ function tell(message: FromCallers): void {
   process.send?.(message);
 }
 
-process.on('message', (order: ToCallers) => {
-  make(order).then(tell, (error: unknown) => {
-    tell({ type: 'failed', index: order.index, problem: error instanceof Error ? error.message : String(error) });
-  });
+const orders = new Map<number, WallCall>();
+const calls = new Map<number, Call>();
+
+async function begin(index: number): Promise<void> {
+  try {
+    calls.set(index, await make(orders.get(index)!));
+    tell({ type: 'over', index });
+  } catch (error) {
+    tell({ type: 'failed', index, problem: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+process.on('message', (message: ToCallers) => {
+  if (message.type === 'order') {
+    orders.set(message.index, message);
+    tell({ type: 'ordered', index: message.index });
+  } else if (message.type === 'begin') void begin(message.index);
+  else {
+    tell(calls.get(message.index)!.result(message.index));
+    calls.delete(message.index);
+    orders.delete(message.index);
+  }
 });
 // Whoever leads the run is gone or has seen enough.
 process.on('disconnect', () => process.exit());

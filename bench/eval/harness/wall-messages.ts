@@ -1,14 +1,16 @@
 /** What the process that leads a run in real time and its process of callers say to each other. Types only. */
 import type { CallerRecord, DriverOptions } from './caller-driver.js';
 
+/** Orders and records are large: they are handed over before the first call and after the last one, so that nothing is late for them. */
 export type WallCall = {
-  readonly type: 'call';
+  readonly type: 'order';
   readonly index: number;
   /** With path and query. */
   readonly url: string;
   readonly driver: DriverOptions;
 };
-export type ToCallers = WallCall;
+/** An order is answered by `ordered`; the beginning of its call by `over`, when it is; the wish for its record by `done`. */
+export type ToCallers = WallCall | { readonly type: 'begin' | 'collect'; readonly index: number };
 
 export type WallCallDone = {
   readonly type: 'done';
@@ -22,4 +24,8 @@ export type WallCallDone = {
   readonly frameLatenessP99Ms: number;
 };
 export type WallCallFailed = { readonly type: 'failed'; readonly index: number; readonly problem: string };
-export type FromCallers = { readonly type: 'ready' } | WallCallDone | WallCallFailed;
+export type FromCallers =
+  | { readonly type: 'ready' }
+  | { readonly type: 'ordered' | 'over'; readonly index: number }
+  | WallCallDone
+  | WallCallFailed;

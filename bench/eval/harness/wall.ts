@@ -17,7 +17,7 @@ import { EngineCost } from './engine-cost.js';
 import { modelRequestsOf, repliesOf, waitsOf } from './provider-truth.js';
 import { callPath, checkCaller, type RunSettings, recordOf, runSeedOf } from './run-scenario.js';
 import { markOf, type ScenarioSetup, setupOf } from './scenario-agent.js';
-import type { FromCallers, WallCallDone } from './wall-messages.js';
+import type { FromCallers, ToCallers, WallCallDone } from './wall-messages.js';
 
 export type WallOptions = {
   /** Calls at once; default 6. */
@@ -29,8 +29,8 @@ export type WallOptions = {
 const defaultParallel = 6;
 /** Calls begin so far apart, not all at the same instant. */
 const spacingMs = 370;
-/** The first call of an engine is slower than all others; it is made once more before anything counts. */
-const warmUps = 1;
+/** First calls are slower than all others, at the engine's end and at ours; so many are made once more before anything counts. */
+const warmUps = 3;
 /** Providers go on with what they were asked for this long after a call; with anything of an earlier call of the scenario they are done before it. */
 const journalTailMs = 3000;
 const speakTimeoutMs = 60_000;
@@ -111,19 +111,21 @@ async function callAll(
   parallel: number,
   onDone: (index: number) => void,
 ): Promise<WallCallDone[]> {
-  const done = new Array<WallCallDone>(prepared.length);
+  const calls: number[] = [];
+  for (const { scenario, driver } of prepared) calls.push(await callers.order(`${url}${callPath(scenario)}`, driver));
   let next = 0;
   const workOff = async (seat: number): Promise<void> => {
     await wait(seat * spacingMs);
-    while (next < prepared.length) {
+    while (next < calls.length) {
       const index = next;
       next += 1;
-      const { scenario, driver } = prepared[index]!;
-      done[index] = await callers.call(`${url}${callPath(scenario)}`, driver);
+      await callers.begin(calls[index]!);
       onDone(index);
     }
   };
   await Promise.all(Array.from({ length: parallel }, (_, seat) => workOff(seat)));
+  const done: WallCallDone[] = [];
+  for (const call of calls) done.push(await callers.collect(call));
   return done;
 }
 
@@ -150,11 +152,14 @@ async function wallRecord(
   return recordOf(scenario, settings, caller, truth, { clock: 'wall', timing: { realTimeRatio, frameLatenessP99Ms }, cost });
 }
 
+type Answer = Exclude<FromCallers, { type: 'ready' }>;
+
 /** The process of callers. */
 class Callers {
   readonly ready: Promise<void>;
   readonly #process: ChildProcess;
-  readonly #waiting = new Map<number, { resolve: (done: WallCallDone) => void; reject: (error: Error) => void }>();
+  /** By the number of the call. */
+  readonly #waiting = new Map<number, { resolve: (answer: Answer) => void; reject: (error: Error) => void }>();
   #count = 0;
 
   constructor() {
@@ -175,24 +180,41 @@ class Callers {
     this.ready.catch(() => undefined);
   }
 
-  call(url: string, driver: DriverOptions): Promise<WallCallDone> {
+  /** A call to be made later; gives its number. */
+  async order(url: string, driver: DriverOptions): Promise<number> {
     const index = this.#count;
     this.#count += 1;
-    return new Promise((resolve, reject) => {
-      this.#waiting.set(index, { resolve, reject });
-      this.#process.send({ type: 'call', index, url, driver });
-    });
+    await this.#ask({ type: 'order', index, url, driver });
+    return index;
+  }
+
+  /** Resolves when the call is over. */
+  async begin(index: number): Promise<void> {
+    await this.#ask({ type: 'begin', index });
+  }
+
+  async collect(index: number): Promise<WallCallDone> {
+    const answer = await this.#ask({ type: 'collect', index });
+    if (answer.type !== 'done') throw new EngineError('broken', `the callers answered ${answer.type} for a record`);
+    return answer;
   }
 
   stop(): void {
     this.#process.kill();
   }
 
-  #receive(message: Exclude<FromCallers, { type: 'ready' }>): void {
-    const waiting = this.#waiting.get(message.index);
-    this.#waiting.delete(message.index);
-    if (message.type === 'done') waiting?.resolve(message);
-    else waiting?.reject(new EngineError('broken', message.problem));
+  #ask(message: ToCallers): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(message.index, { resolve, reject });
+      this.#process.send(message);
+    });
+  }
+
+  #receive(answer: Answer): void {
+    const waiting = this.#waiting.get(answer.index);
+    this.#waiting.delete(answer.index);
+    if (answer.type === 'failed') waiting?.reject(new EngineError('broken', answer.problem));
+    else waiting?.resolve(answer);
   }
 }
 

@@ -22,8 +22,9 @@ const searchSamples = samplesIn(ms(60), inputRateHz);
 const shortSearchSamples = samplesIn(ms(10), inputRateHz);
 /** The longest fade at a beginning that is reckoned with. */
 const fadeSamples = samplesIn(ms(15), inputRateHz);
-/** A candidate is told from the same sound elsewhere in the reply by as much of what follows as is heard, up to this. */
-const confirmSamples = samplesIn(ms(300), inputRateHz);
+/** A candidate is told from the same word elsewhere in the reply by as much of what follows as is heard, up to this. */
+const confirmSamples = samplesIn(ms(800), inputRateHz);
+const longSearchSamples = samplesIn(ms(300), inputRateHz);
 const acceptCorrelation = 0.9;
 /** Enough when nearly all that follows goes along: the beginning is faded. */
 const acceptFadedCorrelation = 0.8;
@@ -42,6 +43,9 @@ const quietLevel = 32768 * 10 ** (-60 / 20);
 const quietEnergy = quietLevel ** 2 * windowSamples;
 /** A break shorter than this at the same lag is no break of the source. */
 const bridgeSamples = samplesIn(ms(40), inputRateHz);
+/** What a place loses by lying this far from where the reply was left, or further. */
+const detourMax = 0.03;
+const detourSamples = samplesIn(ms(2000), inputRateHz);
 /** Where a reply is likely to go on: this far behind and ahead of where it was left. */
 const backSamples = samplesIn(ms(1500), inputRateHz);
 const aheadSamples = samplesIn(ms(1000), inputRateHz);
@@ -49,9 +53,13 @@ const aheadSamples = samplesIn(ms(1000), inputRateHz);
 const startSamples = samplesIn(ms(60), inputRateHz);
 /** After this many looks everywhere in vain only every tenth window is looked for everywhere. */
 const vainLooksMax = 10;
-/** Samples of the lane up to this are silence, and on a telephone line up to this share of the level beside them. */
-const soundFloor = 2;
-const phoneFloorRatio = 0.015;
+/** Beside a sound that is cut off a telephone line rings with up to this share of its level, for a few samples. */
+const phoneRingRatio = 0.025;
+const ringReach = 8;
+/** A sample of the lane up to this may stand for silence. */
+const silentSample = 2;
+/** A piece that agrees this well with where the next one comes from belongs to it. */
+const refitCorrelation = 0.97;
 
 /** `score`: correlation of what follows, plus the share of it that goes along the reply. */
 type Found = { readonly template: Template; readonly source: number; readonly correlation: number; readonly score: number };
@@ -64,7 +72,7 @@ export function matchSources(
   isPhone: boolean,
 ): SourceMatch {
   const templates = replies.filter(({ samples }) => samples.length > 0).map((reply) => templateOf(reply, isPhone));
-  const matcher = new Matcher(heard, audible, templates, arrivalsOf(audio), isPhone ? phoneFloorRatio : 0);
+  const matcher = new Matcher(heard, audible, templates, arrivalsOf(audio), isPhone ? phoneRingRatio : 0);
   const pieces = matcher.run();
   return { templates, pieces, matchedRatio: matchedRatio(audible, pieces) };
 }
@@ -96,8 +104,8 @@ class Matcher {
   readonly #audible: Audible;
   readonly #templates: readonly Template[];
   readonly #arrivals: ReadonlyMap<number, number>;
-  /** Share of the level nearby below which a sample is the line's own ringing. */
-  readonly #floorRatio: number;
+  /** Share of the reply's level below which a sample is the line's own ringing. */
+  readonly #ringRatio: number;
   readonly #pieces: Piece[] = [];
 
   constructor(
@@ -105,14 +113,14 @@ class Matcher {
     audible: Audible,
     templates: readonly Template[],
     arrivals: ReadonlyMap<number, number>,
-    floorRatio: number,
+    ringRatio: number,
   ) {
     this.#lane = Float32Array.from(heard);
     this.#squares = prefixSquares(this.#lane);
     this.#audible = audible;
     this.#templates = templates;
     this.#arrivals = arrivals;
-    this.#floorRatio = floorRatio;
+    this.#ringRatio = ringRatio;
   }
 
   run(): Piece[] {
@@ -139,7 +147,25 @@ class Matcher {
       this.#pieces.push(piece);
       window = Math.max(window, Math.floor(this.#end() / windowSamples));
     }
-    return joined(this.#pieces, this.#squares);
+    return joined(this.#refitted(), this.#squares);
+  }
+
+  /** One word sounds like another: a piece that might as well go before the next one, without a jump, does. */
+  #refitted(): Piece[] {
+    const pieces = [...this.#pieces];
+    for (let index = pieces.length - 2; index >= 0; index--) {
+      const [piece, next] = [pieces[index]!, pieces[index + 1]!];
+      const shift = next.sourceFrom - next.heardFrom;
+      if (piece.template === next.template && piece.sourceFrom - piece.heardFrom === shift) continue;
+      const { heardFrom, count } = piece;
+      if (this.#correlation(heardFrom, next.template, heardFrom + shift, count) < refitCorrelation) continue;
+      const before = pieces[index - 1];
+      const floor = Math.max(before === undefined ? 0 : before.heardFrom + before.count, -shift);
+      const from = this.#firstSample(heardFrom, next.template, shift, floor);
+      const to = heardFrom + count;
+      pieces[index] = { template: next.template, heardFrom: from, sourceFrom: from + shift, count: to - from };
+    }
+    return pieces;
   }
 
   /** Where what is explained so far ends. */
@@ -211,7 +237,7 @@ class Matcher {
     // The same sound occurs more than once, word for word: what follows decides, and of equals the one named first.
     let best: Found | undefined;
     for (const rival of rivals) {
-      const score = this.#correlationBeyond(at, rival) + this.#followedFrom(at, rival);
+      const score = this.#correlationBeyond(at, rival) + this.#followedFrom(at, rival) - this.#detour(at, rival);
       if (best === undefined || score > best.score + 0.001) best = { ...rival, score };
     }
     return best;
@@ -252,9 +278,16 @@ class Matcher {
     return energy <= 0 || sourceEnergy <= 0 ? 0 : dot / Math.sqrt(energy * sourceEnergy);
   }
 
+  /** Between places that are equally good the one wins that is nearer to where the reply was left. */
+  #detour(at: number, { template, source }: Found): number {
+    const last = this.#pieces.findLast((piece) => piece.template === template);
+    const away = last === undefined ? 0 : Math.abs(source - this.#nextOf(last, at));
+    return detourMax * Math.min(1, away / detourSamples);
+  }
+
   /** The correlation of all that sounds on. */
   #correlationBeyond(at: number, { template, source, correlation }: Found): number {
-    const count = this.#soundingFrom(at, confirmSamples);
+    const count = this.#soundingFrom(at, longSearchSamples);
     return count < searchSamples ? correlation : this.#correlation(at, template, source, count);
   }
 
@@ -293,7 +326,8 @@ class Matcher {
   #lastSample(at: number, template: Template, shift: number): number {
     const limit = Math.min(this.#lane.length, template.samples.length - shift);
     let end = at;
-    for (let place = at; place + windowSamples <= limit; place += windowSamples) {
+    let place = at;
+    for (; place + windowSamples <= limit; place += windowSamples) {
       const verdict = this.#verdict(place, template, place + shift);
       if (verdict === 'follows') end = place + windowSamples;
       if (verdict !== 'parts' || place === at) continue;
@@ -302,61 +336,47 @@ class Matcher {
         next + bridgeSamples <= limit && this.#correlation(next, template, next + shift, bridgeSamples) >= acceptCorrelation;
       if (!goesOn) break;
     }
-    return this.#lastAlong(Math.max(at, end - 2 * windowSamples), Math.min(limit, end + windowSamples), shift, template);
-  }
-
-  /** The last sample in [from, to) at which the lane still sounds and is the reply's. */
-  #lastAlong(from: number, to: number, shift: number, template: Template): number {
-    let last = from;
+    // Quiet sounds beyond the last window that follows may still be the reply's.
+    let last = Math.max(at, end - 2 * windowSamples);
     let away = 0;
-    const floor = this.#floorAt(from);
-    for (let i = from; i < to; i++) {
-      if (!this.#isAlong(i, template.samples[i + shift]!)) {
-        away += 1;
-        if (away > shortBreakSamples) break;
-        continue;
-      }
-      away = 0;
-      if (Math.abs(this.#lane[i]!) > floor) last = i + 1;
+    for (let i = last; i < Math.min(limit, place + windowSamples) && away <= shortBreakSamples; i++) {
+      away = this.#isAlong(i, template.samples[i + shift]!) ? 0 : away + 1;
+      if (away === 0 && this.#isSound(i, template, shift)) last = i + 1;
     }
     return last;
   }
 
   #firstSample(at: number, template: Template, shift: number, floor: number): number {
     let begin = at + windowSamples;
-    for (let place = at; place >= floor; place -= windowSamples) {
+    let place = at;
+    for (; place >= floor; place -= windowSamples) {
       const verdict = this.#verdict(place, template, place + shift);
       if (verdict === 'follows') begin = place;
       if (verdict === 'parts' && place !== at) break;
     }
     let first = Math.min(begin + 2 * windowSamples, this.#lane.length - 1);
     let away = 0;
-    const quiet = this.#floorAt(first);
-    for (let i = first; i >= Math.max(floor, begin - windowSamples); i--) {
-      if (!this.#isAlong(i, template.samples[i + shift] ?? 0)) {
-        away += 1;
-        if (away > shortBreakSamples) break;
-        continue;
-      }
-      away = 0;
-      if (Math.abs(this.#lane[i]!) > quiet) first = i;
+    for (let i = first; i >= Math.max(floor, place) && away <= shortBreakSamples; i--) {
+      away = this.#isAlong(i, template.samples[i + shift] ?? 0) ? 0 : away + 1;
+      if (away === 0 && this.#isSound(i, template, shift)) first = i;
     }
     return first;
   }
 
-  /** Up to what the lane is silent beside the 10 ms around `at`. */
-  #floorAt(at: number): number {
-    if (this.#floorRatio === 0) return soundFloor;
-    const from = Math.max(0, at - windowSamples);
-    const to = Math.min(this.#lane.length, at + windowSamples);
-    return Math.max(soundFloor, 2 * this.#floorRatio * Math.sqrt((this.#squares[to]! - this.#squares[from]!) / (to - from)));
+  /** More than the ringing of a telephone line beside a sound that was cut off. */
+  #isSound(i: number, { samples }: Template, shift: number): boolean {
+    const value = Math.abs(this.#lane[i]!);
+    if (value === 0 || this.#ringRatio === 0) return value > 0;
+    let peak = 0;
+    for (let j = i + shift - ringReach; j <= i + shift + ringReach; j++) peak = Math.max(peak, Math.abs(samples[j] ?? 0));
+    return value > this.#ringRatio * peak;
   }
 
   /** At a lower level, too: the sound may be fading. */
   #isAlong(i: number, source: number): boolean {
     const value = this.#lane[i]!;
     const tolerance = 6 + 0.15 * Math.abs(source);
-    if (Math.abs(value) <= soundFloor) return Math.abs(source) <= tolerance;
+    if (Math.abs(value) <= silentSample) return Math.abs(source) <= tolerance;
     return value >= Math.min(0, source) - tolerance && value <= Math.max(0, source) + tolerance;
   }
 }

@@ -5,7 +5,7 @@ import type { ProviderWait } from '../run-record.js';
 import { samplesPerMs } from './audible.js';
 import { type CallerTurn, commitsOf, earlyMs, missedMs, requestOf, type Said, type Scene } from './scene.js';
 import { playedIn } from './utterances.js';
-import { commonCount, wordsOf } from './words.js';
+import { commonCount, meantWords, wordsOf } from './words.js';
 
 const takeoverMs = 3000;
 /** Nobody calls it silence before. */
@@ -132,7 +132,7 @@ function lostWords(scene: Scene, turn: CallerTurn): number | undefined {
   );
   const request = answer === undefined ? undefined : requestOf(scene.record, answer.utterance);
   if (request === undefined) return undefined;
-  const told = request.messages.filter(({ role }) => role === 'user').flatMap(({ content }) => wordsOf(content));
-  const words = turn.parts.flatMap(({ text }) => wordsOf(text));
+  const told = request.messages.filter(({ role }) => role === 'user').flatMap(({ content }) => meantWords(content));
+  const words = meantWords(turn.parts.map(({ text }) => text).join(' '));
   return words.length - commonCount(words, told);
 }

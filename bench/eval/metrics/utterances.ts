@@ -127,30 +127,30 @@ function silenceAfter({ samples }: Template, at: number): number {
 }
 
 /**
- * The place where one piece ends in the reply and where the next begins are known up to the reply's own silence there; of what is possible the least
- * skip or repeat is taken.
+ * The place where one piece ends in the reply and where the next begins are known up to the reply's own silence there, of which it does not matter how
+ * much was heard: what is skipped or repeated counts from sound to sound.
  */
-function breakBetween(before: Piece, after: Piece): Break {
+export function breakBetween(before: Piece, after: Piece): Break {
   const { samples } = before.template;
+  const isSilent = (at: number): boolean => Math.abs(samples[at] ?? 0) < silentLevel;
   const left = before.sourceFrom + before.count;
   const right = after.sourceFrom;
   const from = before.heardFrom + before.count;
   const to = after.heardFrom;
-  let skip = 0;
-  if (right > left) {
-    let [low, high] = [left, right];
-    while (low < high && Math.abs(samples[low]!) < silentLevel) low += 1;
-    while (high > low && Math.abs(samples[high - 1]!) < silentLevel) high -= 1;
-    skip = high - low;
-  }
+  let [last, first] = [left, right];
+  while (last > before.sourceFrom && isSilent(last - 1)) last -= 1;
+  while (first < right + after.count && isSilent(first)) first += 1;
+  let [low, high] = [last, first];
+  while (low < high && isSilent(low)) low += 1;
+  while (high > low && isSilent(high - 1)) high -= 1;
   const stall = Math.max(0, to - from - Math.max(0, right - left));
   return {
     from,
     fromMax: Math.min(to, from + silenceAfter(before.template, left)),
     to,
     stallMs: stall / samplesPerMs,
-    skipMs: skip / samplesPerMs,
-    repeatMs: Math.max(0, left - right) / samplesPerMs,
+    skipMs: (high - low) / samplesPerMs,
+    repeatMs: Math.max(0, last - first) / samplesPerMs,
   };
 }
 

@@ -26,3 +26,12 @@ export function commonStart(left: readonly string[], right: readonly string[]): 
   while (count < left.length && count < right.length && left[count] === right[count]) count += 1;
   return count;
 }
+
+const fillers = new Set(['uh', 'um', 'er', 'erm', 'ah', 'hm', 'hmm', 'mm', 'mhm']);
+
+/** What is said, without fillers and without what a speaker only says again: `a um, a battery` is `a battery`. */
+export function meantWords(text: string): string[] {
+  return wordsOf(text)
+    .filter((word) => !fillers.has(word))
+    .filter((word, index, words) => word !== words[index - 1]);
+}
