@@ -38,6 +38,12 @@ export function judgeInterruption(work: Work): void {
   }
   if (open === undefined || !work.settings.isInterruptible) return;
   if (agent.phase !== 'idle' && agent.kind === 'first' && !work.settings.isFirstInterruptible) return;
+  if (open.isOther && (agent.phase === 'held' || agent.phase === 'speaking')) {
+    if (!open.isSpeaking) dropTurn(work, 'other_talker');
+    else if (isLoudAfterAll(open, work)) cut(work, 'strong_speech');
+    if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
+    return;
+  }
   if (agent.phase === 'held') {
     const verdict = judge(open, ladder(work, agent.kind, agent.startedMs));
     if (verdict.is === 'real') cut(work, verdict.reason);
@@ -47,9 +53,6 @@ export function judgeInterruption(work: Work): void {
       if (verdict.reason === 'other_talker') openWith(work, { isOther: true });
       else if (verdict.reason !== 'short') dropTurn(work, verdict.reason);
     }
-  } else if (agent.phase === 'speaking' && open.isOther) {
-    if (!open.isSpeaking) dropTurn(work, 'other_talker');
-    else if (isLoudAfterAll(open, work)) cut(work, 'strong_speech');
   } else if (agent.phase === 'speaking' && !open.isSpeaking && open.waitsFor !== agent.speech) {
     // The caller had stopped before our audio began, so there was no HOLD: words decide, silence drops the turn.
     const verdict = judgeLateWords(work, open, ladder(work, agent.kind, agent.startedMs));

@@ -24,6 +24,8 @@ export type GateSettings = {
   readonly speechAboveFloorDb: number;
   /** Hops in a row below `offProbability` that are worth a candidate transcript, and that end the speech. */
   readonly dipHops: number;
+  /** Hops in a row that do not count as speech, most often because they are no louder than the floor: as good as `dipHops`, and sooner in a quiet room. */
+  readonly faintDipHops: number;
   readonly softPauseHops: number;
   /** Speech also ends when the model goes on hearing it for this long in what is no louder than the floor. */
   readonly faintHopsMax: number;
@@ -56,6 +58,7 @@ export const gateDefaults: GateSettings = {
   startAboveFloorDb: 6,
   speechAboveFloorDb: 3,
   dipHops: 2,
+  faintDipHops: 2,
   softPauseHops: 6,
   faintHopsMax: 31,
   continuousGapHops: 1,
@@ -129,6 +132,8 @@ type Open = {
   /** In a row: hops below `offProbability`, and hops that did not count as speech. */
   lowHops: number;
   uncountedHops: number;
+  /** The present pause was reported as a dip. */
+  hasDipped: boolean;
 };
 
 export type GateState = {
@@ -184,7 +189,7 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     const wasAgentAudible = hop.agentAudible;
     state.now = {
       ...{ phase: 'open', startSample, run, speechHops: hops, powerSum, wasAgentAudible },
-      ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0 },
+      ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0, hasDipped: false },
     };
     return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(state, state.now, hop.endSample) };
   }
@@ -207,6 +212,7 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     if (now.uncountedHops > settings.continuousGapHops) empty(now.run);
     extend(now.run, hop, aboveFloorDb, settings);
     now.uncountedHops = 0;
+    now.hasDipped = false;
     now.speechHops += 1;
     now.powerSum += powerOf(hop.levelDb);
     now.wasAgentAudible ||= hop.agentAudible;
@@ -221,7 +227,8 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     state.now = quietAt();
     return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
   }
-  if (now.lowHops !== settings.dipHops) return undefined;
+  if (now.hasDipped || (now.lowHops < settings.dipHops && now.uncountedHops < settings.faintDipHops)) return undefined;
+  now.hasDipped = true;
   return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
 }
 
