@@ -2,6 +2,10 @@
 
 /** Likeness below this is chance: two sentences of one language share words. */
 const likenessMin = 0.34;
+/** Words that are in every other sentence: one of them alone is a likeness to none. */
+const commonWords = new Set(
+  'a an and are at do for i in is it my of on or so that the then this to was we what you your'.split(' '),
+);
 /** Words of one message that are looked at; of a longer one the end. */
 const wordsMax = 200;
 
@@ -29,8 +33,9 @@ export function likeness(said: string, text: string): number {
     row = next;
     best = Math.max(best, (2 * row[0]!) / (heard.length - from + wanted.length));
   }
+  const isTelling = row[0]! > 1 || heard.some((word) => wanted.includes(word) && !commonWords.has(word));
   const [precision, recall] = [row[0]! / heard.length, row[0]! / wanted.length];
   // The weighted mean of the two in which precision counts more (F with β = ½).
-  if (row[0]! > 0) best = Math.max(best, (1.25 * precision * recall) / (0.25 * precision + recall));
+  if (row[0]! > 0 && isTelling) best = Math.max(best, (1.25 * precision * recall) / (0.25 * precision + recall));
   return best >= likenessMin ? best : 0;
 }

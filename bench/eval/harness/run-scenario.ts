@@ -149,19 +149,26 @@ export async function play(
   const outgoing: Outgoing[] = [driver.opening];
   let isByCaller = false;
   const line = host.connect(path);
-  line.onMessage = (text) => outgoing.push(...driver.receive(text, nowMs()));
+  const sendDue = (): void => {
+    while (!driver.isClosed && outgoing[0] !== undefined && outgoing[0].atMs <= nowMs()) line.send(outgoing.shift()!.text);
+  };
+  line.onMessage = (text) => {
+    outgoing.push(...driver.receive(text, nowMs()));
+    sendDue();
+  };
   line.onClose = (code) => driver.close(code, nowMs(), isByCaller);
+  sendDue();
   while (!driver.isClosed) {
     const sendAtMs = Math.ceil(outgoing[0]?.atMs ?? Number.POSITIVE_INFINITY);
-    if (sendAtMs <= driver.nextTickMs) {
-      if (sendAtMs > nowMs()) await host.advanceTo(zeroMs + sendAtMs);
-      if (!driver.isClosed) line.send(outgoing.shift()!.text);
+    if (sendAtMs < driver.nextTickMs) {
+      await host.advanceTo(zeroMs + sendAtMs);
+      sendDue();
       continue;
     }
-    const tickAtMs = driver.nextTickMs;
-    await host.advanceTo(zeroMs + tickAtMs);
+    await host.advanceTo(zeroMs + driver.nextTickMs);
     if (driver.isClosed) break;
-    outgoing.push(...driver.tick(tickAtMs));
+    outgoing.push(...driver.tick(driver.nextTickMs));
+    sendDue();
     if (!driver.wantsToHangUp) continue;
     isByCaller = true;
     line.close(1000, 'User ended conversation');

@@ -58,8 +58,8 @@ const fallbackSilence = samplesIn(ms(700), inputRateHz);
 /** A sample of the reply is silent below this: -60 dBFS. */
 const silentLevel = 32768 * 10 ** (-60 / 20);
 const endSamples = samplesIn(ms(20), inputRateHz);
-/** A join without a gap has no edge. */
-const joinSamples = samplesIn(ms(5), inputRateHz);
+/** A break shorter than this is no stop that could have edges. */
+const joinSamples = samplesIn(ms(20), inputRateHz);
 
 export function heardLaneOf(record: RunRecord): HeardLane {
   const { heard } = record.lanes;

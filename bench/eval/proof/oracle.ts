@@ -32,7 +32,7 @@ export const oracle: PolicyMaker = async (scenario, setup, playout, _seed) => {
 };
 
 /** Something to do at an instant, once. */
-type Plan = { readonly atMs: number; readonly run: (stage: Stage) => void };
+type Plan = { readonly kind: 'stop' | 'answer'; readonly atMs: number; readonly run: (stage: Stage) => void };
 
 class Oracle implements Policy {
   readonly #scenario: Scenario;
@@ -99,10 +99,11 @@ class Oracle implements Policy {
     const beginMs = part.from / samplesPerMs;
     const endMs = part.to / samplesPerMs;
     // What was planned as an answer would fall into what is said now.
-    this.#plans = [];
-    if (this.#stage?.speaker.eventId !== undefined) this.#plan(beginMs + stopMs, (stage) => this.#stop(stage));
+    this.#plans = this.#plans.filter(({ kind }) => kind === 'stop');
+    const isSpeaking = this.#stage?.speaker.eventId !== undefined;
+    if (isSpeaking && this.#plans.length === 0) this.#plan('stop', beginMs + stopMs, (stage) => this.#stop(stage));
     if (this.#goesOn(part)) return;
-    this.#plan(endMs + answerMs, (stage) => this.#answer(stage, turn, endMs));
+    this.#plan('answer', endMs + answerMs, (stage) => this.#answer(stage, turn, endMs));
   }
 
   /** More of the turn will come by itself; what waits for the agent comes only if there is an answer. */
@@ -112,8 +113,8 @@ class Oracle implements Policy {
   }
 
   /** `atMs`: when it is to be heard. */
-  #plan(atMs: number, run: Plan['run']): void {
-    this.#plans.push({ atMs: atMs - this.#delayMs, run });
+  #plan(kind: Plan['kind'], atMs: number, run: Plan['run']): void {
+    this.#plans.push({ kind, atMs: atMs - this.#delayMs, run });
   }
 
   #answer(stage: Stage, turn: string, endMs: number): void {
