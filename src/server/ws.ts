@@ -264,7 +264,7 @@ class WsServer<Session> implements SocketServer {
 
   async listen(host: string, port: number, isShared = false): Promise<number> {
     if (isShared) throw new EngineError('config', 'Several processes share a port with uWebSockets.js only.');
-    await this.#listenAt({ host, port }, `${host}:${port}`);
+    await this.#listenAt({ host, port }, `${host}:${port}`, { host, port });
     const address = this.#http.address();
     assert(address !== null && typeof address === 'object', 'a TCP server has an address');
     return address.port;
@@ -272,7 +272,7 @@ class WsServer<Session> implements SocketServer {
 
   async serveHanded(idlePath: string): Promise<(socket: Socket) => void> {
     // node:http looks for clients that are slow with their headers only while it listens.
-    await this.#listenAt({ path: idlePath }, idlePath);
+    await this.#listenAt({ path: idlePath }, idlePath, { path: idlePath });
     return (socket) => {
       // What node:net does for connections that a server of its own accepts.
       socket.setNoDelay(true);
@@ -281,12 +281,12 @@ class WsServer<Session> implements SocketServer {
     };
   }
 
-  #listenAt(place: ListenOptions, name: string): Promise<void> {
+  #listenAt(place: ListenOptions, name: string, fields: Record<string, string | number>): Promise<void> {
     return new Promise((resolve, reject) => {
       const fail = (cause: NodeJS.ErrnoException) => {
         const taken = cause.code === 'EADDRINUSE';
         const message = `Cannot listen on ${name}: ${taken ? 'the port is taken' : cause.message}.`;
-        reject(new EngineError('config', message, { cause, fields: { place: name } }));
+        reject(new EngineError('config', message, { cause, fields }));
       };
       this.#http.once('error', fail);
       this.#http.listen(place, () => {
