@@ -268,6 +268,8 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
 });
 
 async function stop(): Promise<void> {
+  // What the lanes said before they ended is read first: it came by other ports.
+  await new Promise(setImmediate);
   const lastActs = within(desk.settled(), farewellMs, 'the last acts of calls');
   const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close(), lastActs];
   for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
