@@ -1,12 +1,15 @@
 /** The engine end to end at its socket, on both socket libraries: handshake, text, speech out, bad input, limits. */
 import { once } from 'node:events';
-import { type Test, test } from 'tap';
+import tap, { type Test, test } from 'tap';
 import WebSocket from 'ws';
 import { Client, type Received, type Stack, startStack } from './support/engine.js';
 
 async function metricsOf(stack: Stack): Promise<string> {
   return await (await fetch(`${stack.http}/metrics`)).text();
 }
+
+// They wait for timers of the engine most of the time.
+tap.jobs = 2;
 
 /** Long beyond what it may take, on any machine. */
 const patienceMs = 10_000;
@@ -28,7 +31,7 @@ async function becomesEmpty(t: Test, stack: Stack): Promise<void> {
 for (const sockets of ['uws', 'ws'] as const) {
   const hasBinary = Number(process.versions.node.split('.')[0]) < 24;
   const skip = sockets === 'uws' && !hasBinary ? 'uWebSockets.js has no binary for this Node' : false;
-  test(`on ${sockets}`, { skip }, async (t) => {
+  test(`on ${sockets}`, { skip, buffered: true }, async (t) => {
     const stack = await startStack({ PARLEY_SOCKETS: sockets });
     t.teardown(() => stack.stop());
 
