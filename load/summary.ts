@@ -7,6 +7,11 @@ const unintelligible = '[unintelligible]';
 /** A label this much later than the end of the voice is worth a word. */
 const uncertainMs = 250;
 
+/** "I did not catch that" is said of nothing that was understood. */
+export function isUnderstood({ transcript }: TurnTimes): boolean {
+  return transcript !== unintelligible;
+}
+
 /** `clips`: all that were to be said; those for which the call was too short are named. */
 export function summaryOf(timeline: Timeline, clips: readonly Clip[]): string {
   const { turns, staleChunks, problems, microphoneLatenessP99Ms } = timeline;
@@ -31,7 +36,7 @@ function linesOf(turn: TurnTimes): string[] {
     lines.push(`    its strong voice ends ${inMs(uncertainByMs)} before its last sound (breath, noise, click)${sinceVoice}`);
   }
   if (answer === undefined && interruption === undefined) lines.push('    was not answered');
-  if (turn.transcript === unintelligible) lines.push('    was not understood');
+  if (!isUnderstood(turn)) lines.push('    was not understood');
   for (const { text } of turn.unasked) lines.push(`    not an answer: “${text ?? 'something'}”`);
   if (interruption !== undefined) lines.push(`    interruption: ${outcomeOf(interruption)}`);
   if (cough !== undefined) lines.push(`    cough: ${cough.effect}, the agent stood still for ${inMs(cough.pausedMs)}`);

@@ -16,7 +16,7 @@ import { cough } from './cough.js';
 import { type DialogueOptions, holdDialogue } from './dialogue.js';
 import type { EarKind } from './ear.js';
 import { type Output, Screen } from './screen.js';
-import { summaryOf } from './summary.js';
+import { isUnderstood, summaryOf } from './summary.js';
 import { jsonOf, type Timeline, timelineOf } from './timeline.js';
 
 const usage = `Talks to an agent with sound files and measures how it answers.
@@ -37,7 +37,7 @@ The agent's first message is heard out, then FILE 1 is said (WAV or FLAC, any ra
 
 All instants are ms since the socket opened, heard at the caller's ear. "End of speech" is the last sample above the file's peak
 minus 45 dB; a frame leaves 20 ms of speech after it began, as from a real microphone.
-Exit status: 0 each file was answered or interrupted something, 1 it was not, 2 usage, files or connection.
+Exit status: 0 each file was understood and answered, or interrupted something, 1 it was not, 2 usage, files or connection.
 `;
 
 type Settings = {
@@ -154,7 +154,9 @@ async function call(settings: Settings, clips: readonly Clip[], out: Output, dis
     screen.text(summaryOf(timeline, clips));
     screen.text(`  ${join(settings.folder, 'call.wav')}, ${join(settings.folder, 'call.json')}`);
     if (settings.isJson) out.write(jsonOf(timeline));
-    const isGood = timeline.turns.every((turn) => turn.answer !== undefined || turn.interruption !== undefined);
+    const isGood = timeline.turns.every(
+      (turn) => (turn.answer !== undefined && isUnderstood(turn)) || turn.interruption !== undefined,
+    );
     return isGood && timeline.turns.length === clips.length ? 0 : 1;
   } finally {
     process.removeListener('SIGINT', hangUp);

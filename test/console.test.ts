@@ -109,7 +109,7 @@ test('the console', { skip }, async (t) => {
   const url = `http://127.0.0.1:${engine.port}`;
   const context = await browser.newContext({ permissions: ['microphone'], viewport: { width: 1280, height: 860 } });
   const page = await context.newPage();
-  page.setDefaultTimeout(12_000);
+  page.setDefaultTimeout(30_000);
   const foreign: string[] = [];
   const complaints: string[] = [];
   page.on('request', (request) => {

@@ -48,7 +48,7 @@ test('the dashboard', { skip }, async (t) => {
   t.teardown(() => browser.close());
   const url = `http://127.0.0.1:${engine.port}`;
   const page = await browser.newPage({ viewport: { width: 1280, height: 900 } });
-  page.setDefaultTimeout(12_000);
+  page.setDefaultTimeout(30_000);
   const complaints: string[] = [];
   page.on('console', (message) => {
     // A refused request is part of the test; the browser writes a line for each.

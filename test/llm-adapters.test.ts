@@ -691,10 +691,11 @@ test('the provider’s own count comes after the end, from a chunk of its own or
       sse(wire(word('a'), finish('stop'), '[DONE]')),
     ],
     async (llm, provider) => {
-      for (let call = 0; call < 3; call++) {
+      for (const expected of [1, 2, 2]) {
         t.equal((await collect(llm.stream(request({ onUsage })))).length, 2);
-        await provider.received[call]!.closed;
-        await settled();
+        // The third model never says; it is given as many turns as a count takes, and more.
+        for (let turn = 0; turn < 500 && (expected > counted.length || provider.received.length === 3); turn++) await settled();
+        t.equal(counted.length, expected);
       }
       t.match(JSON.parse(provider.received[0]!.body.toString()), { stream_options: { include_usage: true } });
     },

@@ -10,7 +10,15 @@ export type AgentScript = {
   /** Length of each reply, the first being the greeting; the last is used again. 0 means no reply. */
   readonly replyMs: readonly number[];
   /** What may be broken on purpose. */
-  readonly fault?: 'no metadata' | 'refuse' | 'bad metadata' | 'stale audio' | 'hang up' | 'odd audio' | 'repeats itself';
+  readonly fault?:
+    | 'no metadata'
+    | 'refuse'
+    | 'bad metadata'
+    | 'stale audio'
+    | 'hang up'
+    | 'odd audio'
+    | 'repeats itself'
+    | 'understands nothing';
 };
 
 const chunkMs = 40;
@@ -77,7 +85,10 @@ export class ScriptedAgent {
     const answer = () => {
       send({
         type: 'user_transcript',
-        user_transcription_event: { user_transcript: `turn before reply ${replies + 1}`, event_id: nextId++ },
+        user_transcription_event: {
+          user_transcript: script.fault === 'understands nothing' ? '[unintelligible]' : `turn before reply ${replies + 1}`,
+          event_id: nextId++,
+        },
       });
       if (script.fault === 'hang up') socket.close(1002, 'the agent has gone');
       else speak();

@@ -45,11 +45,12 @@ test('talk', async (t) => {
   };
   const out = join(folder, 'full');
   // These take seconds, because they speak in real time: all at once.
-  const [full, unanswered, left, repeated] = await Promise.all([
+  const [full, unanswered, left, repeated, puzzled] = await Promise.all([
     runAgainst({ replyMs: [300, 1500, 300] }, file, file, '--out', out, '--cough-at', '200', '--barge-in-at', '900'),
     runAgainst({ replyMs: [200, 0] }, file, '--out', join(folder, 'none'), '--wait-ms', '500', '--json', '--ear', 'paced'),
     runAgainst({ replyMs: [200], fault: 'hang up' }, file, file, '--out', join(folder, 'gone')),
     runAgainst({ replyMs: [200, 400, 300], fault: 'repeats itself' }, file, '--out', join(folder, 'repeated')),
+    runAgainst({ replyMs: [200, 300], fault: 'understands nothing' }, file, '--out', join(folder, 'puzzled')),
   ]);
 
   t.test('explains itself', async (t) => {
@@ -132,6 +133,8 @@ test('talk', async (t) => {
     t.match(repeated.out, /not an answer: “Reply 2\.”/);
     const { turns } = JSON.parse(await readFile(join(folder, 'repeated', 'call.json'), 'utf8')) as Timeline;
     t.match(turns[0], { answer: { text: 'Reply 3.' }, unasked: [{ text: 'Reply 2.' }] });
+    t.equal(puzzled.status, 1);
+    t.match(puzzled.out, /was not understood/);
   });
 
   t.test('the server hangs up', async (t) => {
