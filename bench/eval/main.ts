@@ -1,0 +1,240 @@
+/**
+ * `npm run eval -- [--clock virtual|wall] [--profile NAME] [--seed N] [--suite open|held|all|real] [--only IDS,FAMILIES] [--playout paced|buffered|both]
+ * [--mutant NAME|all|ablations] [--json FILE] [--report FOLDER] [--baseline OLD.json] [--processes N] [--parallel N] [--bench]`: plays scripted callers
+ * into the engine and says how well it converses. Mutants run on the virtual clock. `--bench` adds the endpointing sweep on the scripts; `--suite real`
+ * is the sweep on recordings of people alone.
+ *
+ * Exit status: 0 when all gates hold and the total is at least 8; 1 below, or significantly worse than the baseline; 2 on an error; 3 when the timing was
+ * not valid, which gives no score.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
+import { parseArgs } from 'node:util';
+import { type ProfileName, profileNames } from '../../load/providers/profile.js';
+import { EngineError } from '../../src/shared/errors.js';
+import { ClipMaker } from './clips/clip-maker.js';
+import { type EvaluationSettings, type Played, playAll, resultOf } from './evaluate.js';
+import { namedOpener, openerNamed } from './named-openers.js';
+import { loadRealSet } from './real/recordings.js';
+import { compare, comparisonText } from './report/baseline.js';
+import { parseReport, reportJson } from './report/report-json.js';
+import { writeReport } from './report/write-report.js';
+import type { EndpointingSweep, EvaluationResult, VariationFigures } from './result.js';
+import { resultText, sweepLines, variationLine } from './result-text.js';
+import type { PlayoutKind } from './run-record.js';
+import { type Family, families, type Scenario } from './scenario.js';
+import { scoresOf } from './score.js';
+import { clipFolder, loadSuite, type SuitePart } from './suite.js';
+import { bareTextRule, silenceOnly, sweepOf, textRule } from './sweep/endpointing.js';
+import { type Pause, recordedPauses, scriptedPauses } from './sweep/pauses.js';
+import { variationFigures } from './variations.js';
+import { ablations, mutants } from './virtual/mutants.js';
+
+const totalMin = 8;
+const suites = ['open', 'held', 'all', 'real'] as const;
+const playoutChoices: Readonly<Record<string, readonly PlayoutKind[]>> = {
+  paced: ['paced'],
+  buffered: ['buffered'],
+  both: ['paced', 'buffered'],
+};
+const parallelMax = 64;
+/** With so many scenarios their progress is told by tenths. */
+const progressSteps = 10;
+
+class Usage extends Error {}
+
+type Options = ReturnType<typeof readOptions>;
+
+function readOptions() {
+  const { values } = parseArgs({
+    options: {
+      clock: { type: 'string', default: 'virtual' },
+      profile: { type: 'string', default: 'reference' },
+      seed: { type: 'string', default: '1' },
+      suite: { type: 'string', default: 'open' },
+      only: { type: 'string' },
+      playout: { type: 'string', default: 'both' },
+      mutant: { type: 'string' },
+      json: { type: 'string' },
+      report: { type: 'string' },
+      baseline: { type: 'string' },
+      processes: { type: 'string', default: String(Math.max(1, availableParallelism())) },
+      parallel: { type: 'string', default: '6' },
+      bench: { type: 'boolean', default: false },
+    },
+  });
+  const { profile, suite } = values;
+  const clock = (['virtual', 'wall'] as const).find((name) => name === values.clock);
+  if (clock === undefined) throw new Usage(`--clock ${values.clock}: virtual or wall`);
+  const named = profileNames.find((name): name is ProfileName => name === profile);
+  if (named === undefined) throw new Usage(`--profile ${profile}: one of ${profileNames.join(', ')}`);
+  const chosen = suites.find((name) => name === suite);
+  if (chosen === undefined) throw new Usage(`--suite ${suite}: one of ${suites.join(', ')}`);
+  const playouts = playoutChoices[values.playout];
+  if (playouts === undefined) throw new Usage(`--playout ${values.playout}: one of ${Object.keys(playoutChoices).join(', ')}`);
+  if (values.mutant !== undefined && clock === 'wall') throw new Usage('--mutant: on the virtual clock only');
+  return {
+    ...values,
+    clock,
+    profile: named,
+    suite: chosen,
+    playouts,
+    seed: wholeNumber('--seed', values.seed, 0, 2 ** 31),
+    processes: wholeNumber('--processes', values.processes, 1, parallelMax),
+    parallel: wholeNumber('--parallel', values.parallel, 1, parallelMax),
+    baseline: values.baseline === undefined ? undefined : readBaseline(values.baseline),
+  };
+}
+
+function wholeNumber(name: string, text: string, min: number, max: number): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < min || value > max)
+    throw new Usage(`${name} ${text}: a whole number from ${min} to ${max}`);
+  return value;
+}
+
+function readBaseline(path: string): EvaluationResult {
+  if (!existsSync(path)) throw new Usage(`--baseline ${path}: there is no such file`);
+  const parsed = parseReport(readFileSync(path, 'utf8'));
+  if (!parsed.ok) throw new Usage(`--baseline ${path}: ${parsed.problem}`);
+  return parsed.result;
+}
+
+/** Ids and families, separated by commas. */
+function choiceOf(only: string | undefined): { families?: Family[]; ids?: string[] }[] {
+  if (only === undefined) return [{}];
+  const names = only.split(',').map((name) => name.trim());
+  const chosen = names.filter((name): name is Family => families.some((family) => family === name));
+  const ids = names.filter((name) => !families.some((family) => family === name));
+  return [...(chosen.length > 0 ? [{ families: chosen }] : []), ...(ids.length > 0 ? [{ ids }] : [])];
+}
+
+async function chosenSuite(part: SuitePart, only: string | undefined): Promise<{ scenarios: Scenario[]; hash: string }> {
+  const loaded = await Promise.all(choiceOf(only).map((choice) => loadSuite(part, choice)));
+  const byId = new Map(loaded.flatMap(({ scenarios }) => scenarios.map((scenario) => [scenario.id, scenario] as const)));
+  const scenarios = [...byId.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
+  if (scenarios.length === 0) throw new Usage(`--only ${only}: leaves no scenario of the suite "${part}"`);
+  return { scenarios, hash: loaded.map(({ hash }) => hash).join('-') };
+}
+
+function progress(title: string): EvaluationSettings['onProgress'] {
+  let told = 0;
+  return (done, all, what) => {
+    if (process.stderr.isTTY) {
+      process.stderr.write(`\r\u001b[K${title}${done} of ${all}, ${what}${done === all ? '\n' : ''}`);
+      return;
+    }
+    const tenth = Math.floor((progressSteps * done) / all);
+    if (tenth === told) return;
+    told = tenth;
+    process.stderr.write(`${title}${done} of ${all}\n`);
+  };
+}
+
+const rules = [silenceOnly, textRule(), bareTextRule()];
+
+async function sweepOnScripts(name: string, scenarios: readonly Scenario[]): Promise<EndpointingSweep> {
+  const maker = await ClipMaker.open({ folder: clipFolder });
+  const pauses: Pause[] = [];
+  for (const scenario of scenarios) pauses.push(...(await scriptedPauses(scenario, maker)));
+  await maker.close();
+  return sweepOf(`scripts of the suite "${name}", synthetic voices`, pauses, rules);
+}
+
+/** Prints what is missing; undefined when there is nothing to try the rules on. */
+async function sweepOnRecordings(): Promise<EndpointingSweep | undefined> {
+  const { recordings, missing } = await loadRealSet();
+  for (const line of missing) console.log(`left out: ${line}`);
+  if (recordings.length === 0) return undefined;
+  return sweepOf('recordings of people', recordings.flatMap(recordedPauses), rules);
+}
+
+async function varied(
+  options: Options,
+  base: EvaluationSettings,
+  scenarios: readonly Scenario[],
+  played: Played,
+): Promise<VariationFigures[]> {
+  const list =
+    options.mutant === 'all'
+      ? mutants.map(({ variation, target }) => ({ name: variation.name, kind: 'mutant' as const, target }))
+      : ablations.map(({ variation }) => ({ name: variation.name, kind: 'ablation' as const, target: [] }));
+  const setting = { clock: base.clock, profile: base.profile };
+  const unbroken = scoresOf(played.figures, setting);
+  const figures: VariationFigures[] = [];
+  for (const one of list) {
+    const { folder: _, ...plain } = base;
+    const broken = await playAll(scenarios, { ...plain, opener: namedOpener(one.name), onProgress: progress(`${one.name}: `) });
+    figures.push(variationFigures(one, scoresOf(broken.figures, setting), unbroken));
+    console.log(variationLine(figures.at(-1)!));
+  }
+  return figures;
+}
+
+async function writeJson(path: string, text: string): Promise<void> {
+  await mkdir(dirname(path), { recursive: true });
+  await writeFile(path, text);
+}
+
+async function evaluateRecordings(options: Options): Promise<number> {
+  const sweep = await sweepOnRecordings();
+  if (sweep === undefined) return 2;
+  console.log(sweepLines(sweep).join('\n'));
+  if (options.json !== undefined) await writeJson(options.json, `${JSON.stringify(sweep, undefined, 1)}\n`);
+  return 0;
+}
+
+async function evaluate(options: Options): Promise<number> {
+  if (options.suite === 'real') return await evaluateRecordings(options);
+  const { scenarios, hash } = await chosenSuite(options.suite, options.only);
+  const isMatrix = options.mutant === 'all' || options.mutant === 'ablations';
+  if (options.mutant !== undefined && !isMatrix) openerNamed(options.mutant);
+  const settings: EvaluationSettings = {
+    clock: options.clock,
+    profile: options.profile,
+    seed: options.seed,
+    playouts: options.playouts,
+    processes: options.processes,
+    parallel: options.parallel,
+    onProgress: progress(''),
+    ...(options.mutant === undefined || isMatrix ? {} : { opener: namedOpener(options.mutant) }),
+    ...(options.report === undefined ? {} : { folder: options.report }),
+  };
+  const played = await playAll(scenarios, settings);
+  const variations = isMatrix ? await varied(options, settings, scenarios, played) : [];
+  const sweeps = options.bench
+    ? [await sweepOnScripts(options.suite, scenarios), ...[await sweepOnRecordings()].filter((one) => one !== undefined)]
+    : [];
+  const name = options.only === undefined ? options.suite : `${options.suite}: ${options.only}`;
+  const result = await resultOf(played, settings, {
+    suite: { name, hash },
+    mutant: isMatrix ? undefined : options.mutant,
+    variations,
+    sweeps,
+  });
+  if (!result.timing.isValid) {
+    console.error(`The timing of this run is not valid: ${result.timing.problem}. It gives no score.`);
+    return 3;
+  }
+  console.log(resultText(result));
+  if (options.json !== undefined) await writeJson(options.json, reportJson(result));
+  const baseline = options.baseline;
+  const comparison =
+    options.report === undefined
+      ? baseline && compare(result, baseline)
+      : await writeReport(options.report, result, [], baseline === undefined ? {} : { baseline });
+  if (comparison !== undefined) console.log(`\n${comparisonText(comparison)}`);
+  const isGood = result.scores.gates.every(({ isJudged, isMet }) => !isJudged || isMet) && result.scores.total.total >= totalMin;
+  return isGood && comparison?.isWorse !== true ? 0 : 1;
+}
+
+try {
+  process.exitCode = await evaluate(readOptions());
+} catch (error) {
+  if (error instanceof Usage || (error instanceof TypeError && 'code' in error)) console.error(error.message);
+  else if (error instanceof EngineError && error.kind === 'config') console.error(error.message);
+  else console.error(error);
+  process.exitCode = 2;
+}
