@@ -20,7 +20,10 @@ type Timed = readonly [number, TurnEvent];
 function hops(fromMs: number, count: number, hold: number): Timed[] {
   return Array.from({ length: count }, (_, index): Timed => {
     const speechMs = (index + 1) * hopMs;
-    return [fromMs + speechMs, { type: 'speech_hop', speechMs, continuousMs: speechMs, meanProbability: 0.95, hold }];
+    return [
+      fromMs + speechMs,
+      { type: 'speech_hop', speechMs, continuousMs: speechMs, meanProbability: 0.95, levelOverCallerDb: 0, hold },
+    ];
   });
 }
 

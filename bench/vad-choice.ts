@@ -179,7 +179,14 @@ class LegacyModel {
   async listen(streams: readonly Stream[]): Promise<Heard[]> {
     const shifts = [0, 384, 768, 1152];
     const ears = streams.flatMap((stream) =>
-      shifts.map((shift) => ({ stream, shift, windowSamples: legacyWindow, probabilities: [] as number[], levelsDb: [] })),
+      shifts.map((shift) => ({
+        stream,
+        shift,
+        windowSamples: legacyWindow,
+        probabilities: [] as number[],
+        levelsDb: [],
+        skipped: 0,
+      })),
     );
     const state = this.fresh(ears.length);
     const silence = new Int16Array(legacyWindow);

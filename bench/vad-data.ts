@@ -249,3 +249,33 @@ export function f1Score(scores: readonly number[], isSpeech: readonly boolean[],
   });
   return (2 * hits) / (called + real);
 }
+
+/** Every clean onset after 6 to 10 s of a background instead of after the clip before. */
+export function onsetsAfterSilence(streams: readonly Stream[]): Stream[] {
+  const random = seeded(5);
+  const clean = streams.find(({ group }) => group === 'clean')!;
+  const loops = ['noise/office.flac', 'noise/keyboard.flac'].map((name) => streams.find((stream) => stream.name === name)!.pcm);
+  const backgrounds: readonly ((count: number) => Int16Array)[] = [
+    (count) => whiteNoise(count, -66, random),
+    ...loops.map((loop) => (count: number) => Int16Array.from({ length: count }, (_, index) => loop[index % loop.length]!)),
+  ];
+  return backgrounds.flatMap((background) =>
+    clean.onsets.map(({ from, to, atSample }) => {
+      const silence = Math.round((6 + 4 * random()) * inputRateHz);
+      const until = Math.min(clean.pcm.length, to + inputRateHz / 2);
+      const pcm = background(silence + until - from);
+      for (let index = from; index < until; index += 1) {
+        const place = silence + index - from;
+        pcm[place] = Math.max(-32768, Math.min(32767, pcm[place]! + clean.pcm[index]!));
+      }
+      const span = { from: silence, to: silence + to - from };
+      return {
+        name: 'after silence',
+        group: 'clean',
+        pcm,
+        speech: [span],
+        onsets: [{ ...span, atSample: silence + atSample - from }],
+      };
+    }),
+  );
+}

@@ -9,7 +9,7 @@ import { parseArgs } from 'node:util';
 import { hopSamples, inputRateHz } from '../src/shared/units.js';
 import { type GateSettings, gateDefaults } from '../src/vad/gate.js';
 import { SileroModel } from '../src/vad/model.js';
-import { audioFolder, type Group, quantile, readStreams, type Stream, seeded, whiteNoise } from './vad-data.js';
+import { audioFolder, type Group, onsetsAfterSilence, quantile, readStreams } from './vad-data.js';
 import { ends, falseStarts, type Heard, judge, type Listening, listen, segmentsOf, startDelaysMs } from './vad-listen.js';
 
 type Variant = { readonly name: string; readonly settings: GateSettings; readonly startHops: 2 | 3 | 4 };
@@ -81,36 +81,6 @@ function reportOf(heard: readonly Heard[], { name, settings, startHops }: Varian
 function delaysOf(delaysMs: readonly number[]): Delays {
   const missed = delaysMs.filter((delay) => delay === Number.POSITIVE_INFINITY).length;
   return { p50Ms: quantile(delaysMs, 0.5), p95Ms: quantile(delaysMs, 0.95), missed, count: delaysMs.length };
-}
-
-/** Every clean onset after 6 to 10 s of a background instead of after the clip before. */
-function onsetsAfterSilence(streams: readonly Stream[]): Stream[] {
-  const random = seeded(5);
-  const clean = streams.find(({ group }) => group === 'clean')!;
-  const loops = ['noise/office.flac', 'noise/keyboard.flac'].map((name) => streams.find((stream) => stream.name === name)!.pcm);
-  const backgrounds: readonly ((count: number) => Int16Array)[] = [
-    (count) => whiteNoise(count, -66, random),
-    ...loops.map((loop) => (count: number) => Int16Array.from({ length: count }, (_, index) => loop[index % loop.length]!)),
-  ];
-  return backgrounds.flatMap((background) =>
-    clean.onsets.map(({ from, to, atSample }) => {
-      const silence = Math.round((6 + 4 * random()) * inputRateHz);
-      const until = Math.min(clean.pcm.length, to + inputRateHz / 2);
-      const pcm = background(silence + until - from);
-      for (let index = from; index < until; index += 1) {
-        const place = silence + index - from;
-        pcm[place] = Math.max(-32768, Math.min(32767, pcm[place]! + clean.pcm[index]!));
-      }
-      const span = { from: silence, to: silence + to - from };
-      return {
-        name: 'after silence',
-        group: 'clean',
-        pcm,
-        speech: [span],
-        onsets: [{ ...span, atSample: silence + atSample - from }],
-      };
-    }),
-  );
 }
 
 export type GateReport = {

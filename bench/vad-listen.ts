@@ -5,7 +5,7 @@
 
 import { hopSamples, inputRateHz, ms, samplesIn } from '../src/shared/units.js';
 import { SpeechDetector } from '../src/vad/detector.js';
-import { type GateEvent, type GateSettings, gateDefaults, newGate, step } from '../src/vad/gate.js';
+import { type GateEvent, type GateSettings, gateDefaults, needsModel, newGate, step } from '../src/vad/gate.js';
 import { rmsLevelDb } from '../src/vad/level.js';
 import type { SileroModel } from '../src/vad/model.js';
 import { closeGaps, type Group, type Stream } from './vad-data.js';
@@ -22,13 +22,19 @@ export type Heard = {
   readonly probabilities: readonly number[];
   /** Of each hop of 512 samples; empty for a model with other windows. */
   readonly levelsDb: readonly number[];
+  /** Hops that were not shown to the model. */
+  readonly skipped: number;
 };
 
-/** Hears all streams at all shifts, in batches over all of them, forgetting after each `staleHops` of silence as the gate asks for. */
+/**
+ * Hears all streams at all shifts, in batches over all of them, forgetting after each `staleHops` of silence as the gate asks for. With `resting`
+ * hops that a gate with these settings does not need are not shown to the model.
+ */
 export async function listen(
   model: SileroModel,
   streams: readonly Stream[],
   staleHops = gateDefaults.staleHops,
+  resting?: GateSettings,
 ): Promise<Heard[]> {
   const ears = streams.flatMap((stream) =>
     shifts.map((shift) => ({
@@ -38,6 +44,8 @@ export async function listen(
       probabilities: [] as number[],
       levelsDb: [] as number[],
       silent: 0,
+      skipped: 0,
+      gate: resting === undefined ? undefined : newGate(resting),
     })),
   );
   const detector = new SpeechDetector(model, ears.length);
@@ -45,7 +53,13 @@ export async function listen(
   for (let hop = 0; hop * hopSamples < longest; hop += 1) {
     for (const [slot, ear] of ears.entries()) {
       const at = ear.shift + hop * hopSamples;
-      if (at + hopSamples <= ear.stream.pcm.length) detector.stage(slot, ear.stream.pcm.subarray(at, at + hopSamples));
+      if (at + hopSamples > ear.stream.pcm.length) continue;
+      const pcm = ear.stream.pcm.subarray(at, at + hopSamples);
+      if (ear.gate === undefined || needsModel(ear.gate, rmsLevelDb(pcm))) detector.stage(slot, pcm);
+      else {
+        detector.skip(slot, pcm);
+        ear.skipped += 1;
+      }
     }
     await detector.run();
     for (const [slot, ear] of ears.entries()) {
@@ -53,7 +67,19 @@ export async function listen(
       if (at + hopSamples > ear.stream.pcm.length) continue;
       const probability = detector.probability(slot);
       ear.probabilities.push(probability);
-      ear.levelsDb.push(rmsLevelDb(ear.stream.pcm, at, at + hopSamples));
+      const levelDb = rmsLevelDb(ear.stream.pcm, at, at + hopSamples);
+      ear.levelsDb.push(levelDb);
+      if (ear.gate !== undefined) {
+        const hop = {
+          probability,
+          levelDb,
+          endSample: at + hopSamples,
+          agentAudible: true,
+          startHopsWhileAgentSpeaks: 2,
+        } as const;
+        if (step(ear.gate, hop)?.type === 'model_stale') detector.reset(slot);
+        continue;
+      }
       ear.silent = probability < gateDefaults.offProbability ? ear.silent + 1 : 0;
       if (ear.silent > 0 && ear.silent % staleHops === 0) detector.reset(slot);
     }

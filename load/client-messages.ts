@@ -29,6 +29,7 @@ const detailKeys: Readonly<Record<string, string>> = {
   agent_chat_response_part: 'text_response_part',
   agent_tool_response: 'agent_tool_response',
   client_tool_call: 'client_tool_call',
+  parley_turn_event: 'parley_turn_event',
 };
 
 /** Undefined for anything but a JSON object with a type, which every server message is. */

@@ -2,47 +2,57 @@
  * `npm run load:hundred`: a hundred calls at once on this machine, callers and SIMULATED providers included. Calls begin on a fixed schedule
  * whatever the engine does; each goes on asking, hearing answers out, interrupting them and coughing into them until the time is over.
  *
- * Figures of interruptions are taken as in `barge-in.ts`, from the caller's own clock and ear. Memory and CPU are read from the system.
+ * Figures of interruptions are taken as in `barge-in.ts`, from the caller's own clock. What is heard is known of the calls with an ear: a hundred
+ * ears would make the callers late. Memory and CPU are read from the system.
  */
 
+import { ms } from '../src/shared/units.js';
+import type { AudioFormat } from '../src/wire/events.js';
 import { Beat } from './beat.js';
-import { Caller, type Said } from './caller.js';
+import { Caller } from './caller.js';
 import { cough } from './cough.js';
-import type { HeardReply } from './ear.js';
 import { randomOf } from './providers/seeded.js';
 import { readFlags } from './rig/flags.js';
-import { type Held, holdTrial, type Outcome, outcomeOf, truthOf } from './rig/interruptions.js';
+import { converseCounted, converseHeard, type Gathered, type Yielding, yieldingOf } from './rig/hundred-callers.js';
+import { type Outcome, outcomeOf, truthOf } from './rig/interruptions.js';
+import { LeanCaller } from './rig/lean-caller.js';
 import { CallerVoice } from './rig/phrases.js';
+import { PreparedAudio } from './rig/prepared-audio.js';
 import { Report, slopeOf } from './rig/report.js';
 import { type Cost, costOf, plainAgent, Stack, stageMs } from './rig/stack.js';
-import { planTrials, type TrialPlan } from './rig/trials.js';
+import { Stages } from './rig/stages.js';
+import { planTrials } from './rig/trials.js';
 
 const usage = `Holds many calls at once, with SIMULATED providers of the profile reference, and checks that every promise of one call still holds.`;
 const flags = {
   calls: { fallback: 100, min: 1, max: 1000, means: 'calls at once' },
+  heard: {
+    fallback: 20,
+    min: 0,
+    max: 1000,
+    means: 'of these, calls that are heard by a whole ear; the others count what arrives',
+  },
   seconds: { fallback: 120, min: 20, max: 3600, means: 'from the first call to the last question' },
   seed: { fallback: 1, min: 0, max: 4_294_967_295, means: 'of delays and behaviour' },
 };
 
+const connectTimeoutMs = ms(10_000);
 /** Calls begin over this time; the figures of memory count from when the last has begun and been through a turn. */
 const rampMs = 15_000;
 const warmUpMs = 15_000;
 const sampleMs = 1000;
-const [delayMinMs, delayMaxMs] = [600, 4000];
-const coughAtMs = 2000;
-const answerWaitMs = 10_000;
-const quietMs = 1000;
-const heardOutMs = 6000;
-const settleMs = 800;
-
-/** From the end of speech; undefined when no answer came. */
-type Turn = { readonly said: Said; readonly receivedMs: number | undefined; readonly audibleMs: number | undefined };
-type Gathered = { readonly held: Held[]; readonly turns: Turn[]; coughs: number; coughsSurvived: number };
 type Sample = { readonly atMs: number; readonly engine: Cost; readonly simulator: Cost; readonly callers: Cost };
 
-async function run(settings: { calls: number; seconds: number; seed: number; json: string | undefined }): Promise<number> {
+async function run(settings: {
+  calls: number;
+  heard: number;
+  seconds: number;
+  seed: number;
+  json: string | undefined;
+}): Promise<number> {
   const { calls, seconds, seed } = settings;
-  const report = new Report(`${calls} calls at once (SIMULATED providers, profile reference)`, { calls, seconds, seed });
+  const heard = Math.min(calls, settings.heard);
+  const report = new Report(`${calls} calls at once (SIMULATED providers, profile reference)`, { calls, heard, seconds, seed });
   const voice = await CallerVoice.load();
   const stack = await Stack.start({
     profile: 'reference',
@@ -64,20 +74,37 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
         callers: costOf(process.pid),
       });
     }, sampleMs);
-    const gathered: Gathered = { held: [], turns: [], coughs: 0, coughsSurvived: 0 };
-    const callers: Caller[] = [];
+    const gathered: Gathered = { held: [], counted: [], turns: [], coughs: 0, coughsSurvived: 0 };
+    const callers: (Caller | LeanCaller)[] = [];
     const clip = cough();
     const failures: string[] = [];
+    const stages = new Stages();
+    const prepared = new Map<AudioFormat, PreparedAudio>();
+    const audioOf = (format: AudioFormat): PreparedAudio => {
+      const known = prepared.get(format) ?? new PreparedAudio(format);
+      prepared.set(format, known);
+      return known;
+    };
+    // Made now, so that no call waits for it.
+    for (const { question, phrase } of trials) for (const each of [question, phrase]) audioOf('pcm_16000').framesOf(each.clip);
+    audioOf('pcm_16000').framesOf(clip);
     await Promise.all(
       Array.from({ length: calls }, async (_, index) => {
         const dueMs = startMs + (index * rampMs) / calls;
         await new Promise((resolve) => {
           setTimeout(resolve, Math.max(0, dueMs - beat.nowMs));
         });
+        // Spread evenly over those who come early and late.
+        const isHeard = Math.floor(((index + 1) * heard) / calls) > Math.floor((index * heard) / calls);
+        const leftMs = (): number => startMs + seconds * 1000 - beat.nowMs;
+        const random = randomOf(seed, 'caller', index);
         try {
-          const caller = await Caller.connect({ url: stack.url, beat });
+          const caller = isHeard
+            ? await Caller.connect({ url: stack.url, beat })
+            : await LeanCaller.connect({ url: stack.url, beat, audio: audioOf, stages, timeoutMs: connectTimeoutMs });
           callers.push(caller);
-          await converse(caller, trials, randomOf(seed, 'caller', index), startMs + seconds * 1000 - beat.nowMs, clip, gathered);
+          if (caller instanceof Caller) await converseHeard(caller, trials, random, leftMs(), clip, gathered);
+          else await converseCounted(caller, trials, random, leftMs(), clip, gathered);
           if (caller.closed !== undefined) failures.push(`the engine closed: ${caller.closed.code} ${caller.closed.reason}`);
           await caller.hangUp();
         } catch (error) {
@@ -96,6 +123,7 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
     tellInterruptions(
       report,
       judged.flatMap(({ outcome }) => outcome ?? []),
+      gathered.counted.map((counted) => yieldingOf(counted, stack.logOf(counted.caller.conversationId))),
     );
     const truths = judged.flatMap(({ truth }) => truth ?? []);
     const near = truths.filter(({ correctedWords, heardWords }) => Math.abs(correctedWords - heardWords) <= 1).length;
@@ -104,7 +132,10 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
     tellEngine(report, metrics);
     tellCost(report, samples, calls);
     const problems = callers.flatMap(({ problems: each }) => each);
-    const stale = callers.reduce((sum, { ear }) => sum + ear.stale.length, 0);
+    const stale = callers.reduce(
+      (sum, caller) => sum + (caller instanceof Caller ? caller.ear.stale.length : caller.staleCount),
+      0,
+    );
     report.bar('stale frames and breaches of the protocol', stale + problems.length, 'at most', 0, '');
     report.bar('calls that failed', failures.length, 'at most', 0, '');
     for (const problem of [...failures, ...problems].slice(0, 5)) report.note(problem);
@@ -118,63 +149,17 @@ async function run(settings: { calls: number; seconds: number; seed: number; jso
   }
 }
 
-/** One caller until `untilMs` from now: half of the answers are interrupted, a quarter coughed into, a quarter heard for a while. */
-async function converse(
-  caller: Caller,
-  trials: readonly TrialPlan[],
-  random: () => number,
-  untilMs: number,
-  coughClip: ReturnType<typeof cough>,
-  gathered: Gathered,
-): Promise<void> {
-  const endMs = caller.nowMs + untilMs;
-  await caller.until(caller.nowMs + settleMs);
-  while (caller.nowMs < endMs && caller.closed === undefined) {
-    const trial = {
-      ...trials[Math.floor(random() * trials.length)]!,
-      delayMs: delayMinMs + random() * (delayMaxMs - delayMinMs),
-    };
-    const mood = random();
-    if (mood < 0.5) {
-      const held = await holdTrial(caller, trial);
-      gathered.held.push(held);
-      note(gathered, held.asked, held.reply);
-      continue;
-    }
-    const asked = caller.say(trial.question.clip, caller.nowMs + 300);
-    const reply = await caller.onset(asked.speechEndMs - quietMs, asked.speechEndMs - caller.nowMs + answerWaitMs);
-    note(gathered, asked, reply);
-    if (reply === undefined) continue;
-    if (mood < 0.75) {
-      const coughed = caller.say(coughClip, reply.onsetMs! + coughAtMs);
-      await caller.until(coughed.speechEndMs + 2500);
-      gathered.coughs += 1;
-      const isCut = caller.events.some(({ type, atMs }) => type === 'interruption' && atMs > coughed.speechStartMs);
-      if (!isCut && (reply.lastAudibleMs ?? 0) > coughed.speechEndMs + 1000) gathered.coughsSurvived += 1;
-    } else {
-      await caller.until(reply.onsetMs! + heardOutMs);
-    }
-    // Long answers are ended by typing, so that the next question meets an agent that listens.
-    caller.send({ type: 'user_message', text: 'Thank you, that is enough.' });
-    const closing = await caller.onset(caller.nowMs + 20, answerWaitMs);
-    if (closing !== undefined) await caller.endOf(closing, quietMs, answerWaitMs);
-  }
-}
-
-function note(gathered: Gathered, said: Said, reply: HeardReply | undefined): void {
-  const after = (atMs: number | undefined): number | undefined => (atMs === undefined ? undefined : atMs - said.speechEndMs);
-  gathered.turns.push({ said, receivedMs: after(reply?.firstChunkAtMs), audibleMs: after(reply?.onsetMs) });
-}
-
-function tellInterruptions(report: Report, outcomes: readonly Outcome[]): void {
+function tellInterruptions(report: Report, outcomes: readonly Outcome[], counted: readonly Yielding[]): void {
   report.section('interruptions');
+  const all: readonly Yielding[] = [...outcomes, ...counted];
+  const overAll = (pick: (one: Yielding) => number | undefined): number[] => all.flatMap((one) => pick(one) ?? []);
   const over = (pick: (outcome: Outcome) => number | undefined): number[] => outcomes.flatMap((outcome) => pick(outcome) ?? []);
   const since = (from: number | undefined, to: number | undefined): number | undefined =>
     from === undefined || to === undefined ? undefined : to - from;
   const notNegative = (value: number | undefined): number | undefined => (value === undefined ? undefined : Math.max(0, value));
   const hold = report.spread(
     'onset → HOLD',
-    over(({ onsetAtMs, holdAtMs }) => since(onsetAtMs, holdAtMs)),
+    overAll(({ onsetAtMs, holdAtMs }) => since(onsetAtMs, holdAtMs)),
   );
   const tail = report.spread(
     'HOLD → silence at the ear',
@@ -182,7 +167,7 @@ function tellInterruptions(report: Report, outcomes: readonly Outcome[]): void {
   );
   const cut = report.spread(
     'CUT → last frame',
-    over(({ verdictAtMs, lastFrameAtMs }) => notNegative(since(verdictAtMs, lastFrameAtMs))),
+    overAll(({ verdictAtMs, lastFrameAtMs }) => notNegative(since(verdictAtMs, lastFrameAtMs))),
   );
   const cutTail = report.spread(
     'CUT → silence at the ear',
@@ -192,8 +177,8 @@ function tellInterruptions(report: Report, outcomes: readonly Outcome[]): void {
     'onset → silence at the ear',
     over(({ onsetAtMs, silentAtMs }) => since(onsetAtMs, silentAtMs)),
   );
-  const yielded = outcomes.filter(({ verdictAtMs }) => verdictAtMs !== undefined).length;
-  report.fact(`${outcomes.length} answers were interrupted, ${yielded} yielded`);
+  const yielded = all.filter(({ verdictAtMs }) => verdictAtMs !== undefined).length;
+  report.fact(`${all.length} answers were interrupted, ${outcomes.length} of them heard by an ear; ${yielded} yielded`);
   report.bar('onset to HOLD p50', hold.p50, 'at most', 90);
   report.bar('onset to HOLD p95', hold.p95, 'at most', 200);
   report.bar('CUT to last frame p99', cut.p99, 'at most', 5);
@@ -211,7 +196,7 @@ function tellTurns(report: Report, { turns, coughs, coughsSurvived }: Gathered):
     'end of speech → audible',
     turns.flatMap(({ audibleMs }) => audibleMs ?? []),
   );
-  const missed = turns.filter(({ audibleMs }) => audibleMs === undefined).length;
+  const missed = turns.filter(({ receivedMs, audibleMs, isHeard }) => (isHeard ? audibleMs : receivedMs) === undefined).length;
   report.fact(`${turns.length} questions; ${coughsSurvived} of ${coughs} answers went on after a cough`);
   report.bar('questions without an answer', missed, 'at most', 0, '');
   report.bar('first audio received p50', received.p50, 'at most', 1000);

@@ -5,23 +5,33 @@
 import { cpus } from 'node:os';
 import type { ApiSetup } from './api/setup.js';
 import type { LlmSetup } from './llm/create.js';
+import type { AddressRule } from './server/address-limits.js';
+import { parseProxies } from './server/client-address.js';
 import { EngineError } from './shared/errors.js';
 import type { WithFallbacks } from './shared/failover.js';
 import { parseStoreUrl, storeVariable } from './store/open.js';
 import type { SttSetup } from './stt/create.js';
 import { type LogLevel, logLevels } from './telemetry/log.js';
+import type { TurnModelStart } from './thread-start.js';
 import { parseAllowedHosts } from './tools/address-guard.js';
 import type { TtsSetup } from './tts/create.js';
+import { turnModelKind } from './turn-model/kind.js';
 
 export type Config = {
   readonly host: string;
   readonly port: number;
+  /** Calls at once, of all processes together. */
   readonly sessionsMax: number;
+  /** Engine processes on the one port. */
+  readonly processes: number;
+  readonly addresses: AddressRule & { /** As `parseProxies` reads them. */ readonly trustedProxies: string };
   /** Sets of worker threads; sessions are spread over them by slot. */
   readonly lanes: number;
   readonly sockets: 'auto' | 'uws' | 'ws';
   readonly agentsPath: string | undefined;
   readonly vadModelPath: string | undefined;
+  /** A learned model of when a turn is over. */
+  readonly turnModel: TurnModelStart | undefined;
   readonly logLevel: LogLevel;
   readonly drainSeconds: number;
   /** Unready for so long before calls are refused. */
@@ -31,6 +41,8 @@ export type Config = {
   readonly stt: WithFallbacks<SttSetup>;
   readonly llm: WithFallbacks<LlmSetup>;
   readonly tts: WithFallbacks<TtsSetup>;
+  /** Threads that callers wait for go first on a busy machine, where the system allows it. */
+  readonly isPriorityTaken: boolean;
   /** A language model that is late is asked twice, within a budget, when there is a second one. */
   readonly isHedged: boolean;
   readonly api: ApiSetup;
@@ -42,7 +54,7 @@ export const fixed = {
   vadPassMs: 8,
   /** Timers of all sessions in the conversation thread. */
   conversationTickMs: 10,
-  sttPullMs: 100,
+  sttPullMs: 40,
   sweepMs: 40,
   initiationGraceMs: 1000,
   pingIntervalMs: 2000,
@@ -62,11 +74,18 @@ export const fixed = {
   /** … and a new lane is started, at most so often in this time; then the process takes no more calls, drains and ends. */
   laneRestartsMax: 2,
   laneRestartWindowMs: 60_000,
+  /** After an engine process of a fleet died another is started this much later, at most so often in this time; then the fleet drains and ends. */
+  processRestartDelayMs: 500,
+  processRestartsMax: 5,
+  processRestartWindowMs: 60_000,
   /** How often main looks at the heartbeats of the threads, and how long one may stand still. */
   heartbeatEveryMs: 500,
   laneHangsAfterMs: 2000,
   apiHangsAfterMs: 10_000,
 } as const;
+
+/** What one lane keeps busy before its VAD thread is full (docs/decisions/several-processes.md). */
+const coresPerLane = 4;
 
 type Row = { readonly name: string; readonly fallback: string; readonly allowed: string; readonly means: string };
 
@@ -74,8 +93,37 @@ type Row = { readonly name: string; readonly fallback: string; readonly allowed:
 export const settingsTable: readonly Row[] = [
   { name: 'PARLEY_HOST', fallback: '127.0.0.1', allowed: 'an address of this machine', means: 'address to listen on' },
   { name: 'PARLEY_PORT', fallback: '8080', allowed: '0..65535 (0: any free one)', means: 'port to listen on' },
-  { name: 'PARLEY_SESSIONS_MAX', fallback: '64', allowed: '1..4096', means: 'calls at once; memory is taken at start' },
-  { name: 'PARLEY_LANES', fallback: 'cores / 4, at least 1', allowed: '1..64', means: 'sets of worker threads' },
+  { name: 'PARLEY_SESSIONS_MAX', fallback: '64', allowed: '1..4096', means: 'calls at once, of all processes together' },
+  {
+    name: 'PARLEY_PROCESSES',
+    fallback: '1',
+    allowed: '0..64 (0: one for each 4 cores)',
+    means: 'engine processes on the one port',
+  },
+  {
+    name: 'PARLEY_LANES',
+    fallback: 'cores / (4 × processes), at least 1',
+    allowed: '1..64',
+    means: 'sets of worker threads in each process',
+  },
+  {
+    name: 'PARLEY_CALLS_PER_ADDRESS',
+    fallback: '0',
+    allowed: '0..4096 (0: any number)',
+    means: 'calls that one client address may have at once',
+  },
+  {
+    name: 'PARLEY_NEW_CALLS_PER_ADDRESS',
+    fallback: '0',
+    allowed: '0..1000 (0: any number)',
+    means: 'calls that one client address may begin in a second',
+  },
+  {
+    name: 'PARLEY_TRUSTED_PROXIES',
+    fallback: '(none)',
+    allowed: 'addresses or CIDR ranges, separated by commas',
+    means: 'proxies whose X-Forwarded-For says which address a client has',
+  },
   { name: 'PARLEY_SOCKETS', fallback: 'auto', allowed: 'auto | uws | ws', means: 'socket library' },
   { name: 'PARLEY_AGENTS', fallback: '(built-in demo agent)', allowed: 'a folder or file of agent JSON', means: 'your agents' },
   {
@@ -83,6 +131,12 @@ export const settingsTable: readonly Row[] = [
     fallback: '(shipped Silero 6)',
     allowed: 'path of a Silero 5 or 6 ONNX file',
     means: 'speech detector',
+  },
+  {
+    name: 'PARLEY_TURN_MODEL',
+    fallback: '(none: pauses and words decide)',
+    allowed: 'an ONNX file that hears, or a folder with one that reads and its tokenizer.json',
+    means: 'learned model of when a turn is over',
   },
   { name: 'PARLEY_LOG', fallback: 'info', allowed: logLevels.join(' | '), means: 'log lines on standard error' },
   { name: 'PARLEY_DRAIN_SECONDS', fallback: '600', allowed: '0..86400', means: 'how long calls may finish after SIGTERM' },
@@ -121,6 +175,12 @@ export const settingsTable: readonly Row[] = [
     fallback: '1',
     allowed: '0 | 1',
     means: 'whether the second language model is asked too when the first is late (at most one request in twenty)',
+  },
+  {
+    name: 'PARLEY_PRIORITY',
+    fallback: 'auto',
+    allowed: 'auto | off',
+    means: 'whether threads that callers wait for go first on a busy machine (Linux; needs root or CAP_SYS_NICE)',
   },
   { name: 'PARLEY_STT_MODEL', fallback: '(the adapter’s)', allowed: 'a model name', means: 'recognition model' },
   {
@@ -297,16 +357,32 @@ export function readConfig(environment: Environment): Config {
   if (read('PARLEY_WEBHOOK_URL') !== '' && read('PARLEY_WEBHOOK_SECRET') === '') {
     throw new EngineError('config', 'PARLEY_WEBHOOK_URL needs PARLEY_WEBHOOK_SECRET, which is not set.');
   }
+  const trustedProxies = read('PARLEY_TRUSTED_PROXIES');
+  try {
+    parseProxies(trustedProxies);
+  } catch {
+    throw bad('PARLEY_TRUSTED_PROXIES', trustedProxies);
+  }
+  const processesAsked = integer('PARLEY_PROCESSES', 1, 0, 64);
+  const processes = processesAsked === 0 ? Math.max(1, Math.floor(cpus().length / coresPerLane)) : processesAsked;
+  const turnModelPath = read('PARLEY_TURN_MODEL');
   const toolHostsAllowed = read('PARLEY_TOOL_HOSTS_ALLOWED');
   parseAllowedHosts(toolHostsAllowed); // fails here, where a bad value stops the start
   return {
     host: read('PARLEY_HOST') || '127.0.0.1',
     port: integer('PARLEY_PORT', 8080, 0, 65535),
     sessionsMax: integer('PARLEY_SESSIONS_MAX', 64, 1, 4096),
-    lanes: integer('PARLEY_LANES', Math.max(1, Math.floor(cpus().length / 4)), 1, 64),
+    processes,
+    addresses: {
+      callsMax: integer('PARLEY_CALLS_PER_ADDRESS', 0, 0, 4096),
+      newPerSecond: integer('PARLEY_NEW_CALLS_PER_ADDRESS', 0, 0, 1000),
+      trustedProxies,
+    },
+    lanes: integer('PARLEY_LANES', Math.max(1, Math.floor(cpus().length / (coresPerLane * processes))), 1, 64),
     sockets: choice('PARLEY_SOCKETS', ['auto', 'uws', 'ws'], 'auto'),
     agentsPath: read('PARLEY_AGENTS') || undefined,
     vadModelPath: read('PARLEY_VAD_MODEL') || undefined,
+    turnModel: turnModelPath === '' ? undefined : { kind: turnModelKind(turnModelPath), path: turnModelPath },
     logLevel: choice('PARLEY_LOG', logLevels, 'info'),
     drainSeconds: integer('PARLEY_DRAIN_SECONDS', 600, 0, 86_400),
     drainNoticeSeconds: integer('PARLEY_DRAIN_NOTICE_SECONDS', 10, 0, 600),
@@ -319,6 +395,7 @@ export function readConfig(environment: Environment): Config {
         voice: nth('PARLEY_TTS_VOICE', index),
       })),
     ),
+    isPriorityTaken: choice('PARLEY_PRIORITY', ['auto', 'off'], 'auto') === 'auto',
     isHedged: choice('PARLEY_HEDGE', ['0', '1'], '1') === '1',
     api: {
       store,

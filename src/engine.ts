@@ -3,6 +3,7 @@
  * it with a configuration of theirs.
  */
 import { readFileSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { totalmem } from 'node:os';
 
 import './shared/no-telemetry.js';
@@ -11,10 +12,15 @@ import { checkWritten } from './api/agent-documents.js';
 import { agentKeyWarnings } from './api/agent-keys.js';
 import { type Config, fixed } from './config.js';
 import { checkDescriptors, descriptorLimit, descriptorsNeeded } from './descriptors.js';
+import { EngineFigures } from './engine-figures.js';
+import type { FleetState } from './fleet/links.js';
+import type { Membership } from './fleet/membership.js';
 import { signingKeyOf } from './server/access.js';
 import { ApiGate } from './server/api-gate.js';
 import { Calls, type Visitor } from './server/calls.js';
 import { callsFigures, callsMetrics } from './server/calls-metrics.js';
+import { ClientAddresses, parseProxies } from './server/client-address.js';
+import { Neighbours } from './server/neighbours.js';
 import { type ChosenSocketServer, openSocketServer } from './server/open.js';
 import { loadPages } from './server/pages.js';
 import { memoryRatio, Pressure, pressureDefaults } from './server/pressure.js';
@@ -24,15 +30,16 @@ import { uploadRule } from './server/upload-rule.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
+import { takePriority } from './shared/priority.js';
 import { createBlock } from './shared/slots.js';
 import { hopSamples } from './shared/units.js';
 import { loadAgents, parseAgent } from './store/agents.js';
 import { defaultAgent } from './store/default-agent.js';
 import { createLog, type Log } from './telemetry/log.js';
 import { watchLoop } from './telemetry/loop.js';
-import { prometheusText } from './telemetry/prometheus.js';
 import { Recorder } from './telemetry/recorder.js';
 import { createStrips } from './telemetry/strip.js';
+import type { PlainTotals } from './telemetry/totals.js';
 import { Threads } from './threads.js';
 
 const socketLimits = {
@@ -50,6 +57,11 @@ export const version: string = readVersion();
 
 export class Engine {
   readonly port: number;
+  readonly #host: string;
+  /** Takes a connection that was accepted elsewhere; undefined: this process listens itself. */
+  readonly #handed: ((socket: Socket) => void) | undefined;
+  readonly #figures: EngineFigures;
+  #isListening = true;
   /** What serves: sockets, recognition, model, synthesis; one line each. */
   readonly says: readonly string[];
   readonly #server: ChosenSocketServer;
@@ -65,7 +77,9 @@ export class Engine {
   #stopping: Promise<MetricsAnswer[]> | undefined;
 
   private constructor(parts: {
-    port: number;
+    place: { readonly host: string; readonly port: number };
+    figures: EngineFigures;
+    handed: ((socket: Socket) => void) | undefined;
     says: readonly string[];
     server: ChosenSocketServer;
     calls: Calls;
@@ -76,7 +90,10 @@ export class Engine {
     state: { isLeaving: boolean };
     stopTimers: () => void;
   }) {
-    this.port = parts.port;
+    this.port = parts.place.port;
+    this.#host = parts.place.host;
+    this.#figures = parts.figures;
+    this.#handed = parts.handed;
     this.says = parts.says;
     this.#server = parts.server;
     this.#calls = parts.calls;
@@ -90,11 +107,13 @@ export class Engine {
 
   /**
    * Resolves when calls can be taken. `onFatal`: a lane is lost for good. No new calls are taken; those of other lanes may finish, then the
-   * process should end with a status that makes its supervisor start another. `onNews`: a line for whoever looks at the terminal, also later.
+   * process should end with a status that makes its supervisor start another. `fleet`: this process is one of several. `onNews`: a line for whoever
+   * looks at the terminal, also later.
    */
   static async start(
     config: Config,
     onFatal: (error: Error) => void,
+    fleet?: Membership,
     onNews: (line: string) => void = () => undefined,
   ): Promise<Engine> {
     const log = createLog(config.logLevel);
@@ -118,7 +137,20 @@ export class Engine {
     const storeWatch = new StoreWatch(onNews);
     // Calls and threads know each other; calls exist first and are closed until the threads are ready.
     const calls: { current: Calls | undefined } = { current: undefined };
-    const apiFacts = { version, signingKey: keys.signingKey, isLoopback, processStartedAtMs: Date.now(), strips };
+    const apiFacts = {
+      version,
+      signingKey: keys.signingKey,
+      isLoopback,
+      processStartedAtMs: Date.now(),
+      strips,
+      fleet: fleet?.setup,
+    };
+    const figures = new EngineFigures(
+      strips,
+      recorder,
+      async () => [callsMetrics(live, recorder), ...(await threads.metrics(metricsTimeoutMs))],
+      nowMs,
+    );
     const threads = await Threads.start(config, [...agents.values()], block, apiFacts, {
       onConversation: (message) => calls.current?.fromConversation(message),
       onReleased: (message) => calls.current?.released(message),
@@ -151,7 +183,13 @@ export class Engine {
     });
     const api = new ApiGate((message) => threads.toApi(message), recorder);
     gate.current = api;
-    const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys);
+    const live = new Calls(block, threads.lanes, recorder, log, nowMs, keys, {
+      address: config.addresses,
+      addresses: new ClientAddresses(parseProxies(config.addresses.trustedProxies)),
+      placesMax: fleet?.placesMax ?? config.sessionsMax,
+      neighbours: fleet?.neighbours ?? new Neighbours(),
+      tell: fleet?.tell ?? (() => undefined),
+    });
     calls.current = live;
     recorder.figures = () => {
       const { gauges, counters } = callsFigures(live);
@@ -161,18 +199,14 @@ export class Engine {
     live.overload = () => pressure.reason;
     const state = { isLeaving: false };
     const page = loadPages();
-    const answers = async (): Promise<MetricsAnswer[]> => [
-      callsMetrics(live, recorder, 'text'),
-      ...(await threads.metrics('text', metricsTimeoutMs)),
-    ];
     const http = createRoutes({
       version,
-      unready: () => (state.isLeaving || !live.isOpen ? 'draining' : live.freeCount === 0 ? 'full' : pressure.reason),
+      unready: () => unready(live, state.isLeaving, pressure, fleet?.state()),
       providers: () => threads.providers(),
       store: () => storeWatch.state,
-      freeCount: () => live.freeCount,
-      liveCount: () => live.liveCount,
-      metricsText: async () => prometheusText(await answers()),
+      counts: () => fleet?.state() ?? { calls: live.liveCount, free: live.freeCount },
+      metricsText: fleet?.text ?? (() => figures.text()),
+      metricsAnswers: fleet?.answers ?? (() => figures.answers()),
       page,
       api,
       onError: (path, error) => log('http.failed', { path, message: error instanceof Error ? error.message : String(error) }),
@@ -191,7 +225,8 @@ export class Engine {
         },
         { ...socketLimits, bodyOf: (method, path) => uploadRule(method, path, (id) => live.isLive(id)) },
       );
-      const port = await server.listen(config.host, config.port);
+      const handed = fleet?.spread === 'handed' ? await server.serveHanded(fleet.idlePath) : undefined;
+      const port = handed === undefined ? await server.listen(config.host, config.port, fleet !== undefined) : config.port;
       const sweeper = setInterval(() => live.sweep(), fixed.sweepMs);
       const loop = watchLoop(recorder, (delayMs) => pressure.loopDelay(delayMs));
       const memoryBytes = totalmem();
@@ -200,13 +235,25 @@ export class Engine {
         pressure.second({ calls: live.liveCount, waitingShare, memoryRatio: memoryRatio(memoryBytes) });
       }, 1000);
       live.isOpen = true;
-      const says = [server.reason, ...threads.says, accessNote(config.api.apiKey !== '', isLoopback), ...firstOf(notes)];
+      const doorman = fleet === undefined ? undefined : watchDoor(live, pressure, fleet);
+      // After the threads: a new one inherits it, and each sets its own.
+      const niceness = config.isPriorityTaken ? takePriority('media') : 0;
+      const goFirst = niceness < 0 ? ['threads that callers wait for go first on a busy machine'] : [];
+      const says = [
+        server.reason,
+        ...threads.says,
+        ...goFirst,
+        accessNote(config.api.apiKey !== '', isLoopback),
+        ...firstOf(notes),
+      ];
       const stopTimers = (): void => {
         clearInterval(sweeper);
         clearInterval(judge);
+        clearInterval(doorman);
         loop.stop();
       };
-      return new Engine({ port, says, server, calls: live, threads, recorder, api, log, state, stopTimers });
+      const place = { host: config.host, port };
+      return new Engine({ place, says, server, calls: live, threads, recorder, api, log, state, stopTimers, figures, handed });
     } catch (error) {
       await server?.close();
       await threads.stop();
@@ -218,9 +265,28 @@ export class Engine {
     return this.#calls.liveCount;
   }
 
+  /** Since the start, out of shared memory. */
+  totals(): PlainTotals {
+    return this.#figures.totals().plain();
+  }
+
+  /** Of a fleet with a shared port: leaves it to the other processes for a while, or comes back. */
+  async listen(isListening: boolean): Promise<void> {
+    if (this.#handed !== undefined || isListening === this.#isListening || this.#stopping !== undefined) return;
+    this.#isListening = isListening;
+    if (isListening) await this.#server.listen(this.#host, this.port, true);
+    else this.#server.stopListening();
+  }
+
+  /** A connection that the process which leads the fleet has accepted. */
+  take(socket: Socket): void {
+    if (this.#handed === undefined) socket.destroy();
+    else this.#handed(socket);
+  }
+
   /** Figures of all threads. */
   async metrics(): Promise<MetricsAnswer[]> {
-    return [callsMetrics(this.#calls, this.#recorder, 'encoded'), ...(await this.#threads.metrics('encoded', metricsTimeoutMs))];
+    return [callsMetrics(this.#calls, this.#recorder), ...(await this.#threads.metrics(metricsTimeoutMs))];
   }
 
   /**
@@ -262,6 +328,26 @@ export class Engine {
     await this.#threads.stop();
     return last;
   }
+}
+
+/** Why no calls should be sent here, for balancers; undefined: they should. Any process of a fleet speaks for all. */
+function unready(live: Calls, isLeaving: boolean, pressure: Pressure, fleet: FleetState | undefined): string | undefined {
+  if (isLeaving || (!live.isOpen && (fleet?.openCount ?? 0) === 0)) return 'draining';
+  if ((fleet?.free ?? live.freeCount) === 0) return 'full';
+  return fleet !== undefined && fleet.openCount > 0 ? undefined : pressure.reason;
+}
+
+const doorEveryMs = 100;
+
+/** Says when this process cannot take calls although others of the fleet may, and when it can again. */
+function watchDoor(live: Calls, pressure: Pressure, fleet: Membership): NodeJS.Timeout {
+  let wasOpen = true;
+  return setInterval(() => {
+    const isOpen = live.isOpen && live.slotsFree > 0 && pressure.reason === undefined;
+    if (isOpen === wasOpen) return;
+    wasOpen = isOpen;
+    fleet.onDoor(isOpen);
+  }, doorEveryMs);
 }
 
 function isLoopbackHost(host: string): boolean {

@@ -28,6 +28,8 @@ export type FromThread =
 /** The near ends of the lane's links to the API thread. */
 export type LaneApiPorts = { readonly conversation: MessagePort; readonly voice: MessagePort };
 
+const youngGenerationMb = 8;
+
 /** Which cell of the board each thread's heart beats in. */
 const beatOf = { vad: Board.vadBeat, stt: Board.sttBeat, conversation: Board.conversationBeat, tts: Board.ttsBeat } as const;
 type LaneThreadName = keyof typeof beatOf;
@@ -62,7 +64,7 @@ export class Lane {
     const [vadStt, sttVad] = link();
     const [sttConversation, conversationStt] = link();
     const [conversationTts, ttsConversation] = link();
-    const common = { block, board, logLevel: config.logLevel };
+    const common = { block, board, logLevel: config.logLevel, isPriorityTaken: config.isPriorityTaken };
     const vad: Omit<VadStart, 'control'> = {
       ...common,
       thread: 'vad',
@@ -77,6 +79,7 @@ export class Lane {
       strip: strips.stt,
       stt: config.stt,
       pullMs: fixed.sttPullMs,
+      turnModel: config.turnModel?.kind === 'audio' ? config.turnModel : undefined,
       warmGrammar: agents.find((agent) => agent.agent_id === 'default')?.parley.grammar,
       ports: { main: sttMain, vad: sttVad, conversation: sttConversation },
     };
@@ -94,6 +97,7 @@ export class Lane {
         agentWaitMs: fixed.agentWaitMs,
       },
       tickMs: fixed.conversationTickMs,
+      turnModel: config.turnModel?.kind === 'text' ? config.turnModel : undefined,
       ports: {
         main: conversationMain,
         vad: conversationVad,
@@ -196,6 +200,9 @@ export function startThread(start: WithoutControl<ThreadStart> & { readonly port
     name: `parley-${start.thread}`,
     workerData: { ...start, control: port2 },
     transferList: [port2, ...Object.values(start.ports).flat()],
+    // What a frame or a token leaves behind is dead at once: a small young generation costs no time, and saves some 100 MB in all
+    // (docs/decisions/young-generation.md).
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
   });
   return { name: start.thread, worker, control };
 }

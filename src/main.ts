@@ -1,6 +1,7 @@
 /** `npm start`: reads the settings, starts the engine, says what it is and can, and ends it in good order. Main thread. */
 import { readConfig, settingsTable, unknownSettings } from './config.js';
 import { Engine, version } from './engine.js';
+import { Fleet } from './fleet.js';
 import { nowMs } from './shared/clock.js';
 import { EngineError } from './shared/errors.js';
 import { stageTable } from './telemetry/prometheus.js';
@@ -46,17 +47,16 @@ async function main(): Promise<void> {
   const startedAtMs = nowMs();
   const config = readConfig(process.env);
   const lost: { isFatal: boolean; stop: (() => void) | undefined } = { isFatal: false, stop: undefined };
+  const onFatal = (): void => {
+    lost.isFatal = true;
+    lost.stop?.();
+  };
   // News that come before the start line are shown with it.
   const news: string[] = [];
   let tell = (line: string): void => void news.push(line);
-  const engine = await Engine.start(
-    config,
-    () => {
-      lost.isFatal = true;
-      lost.stop?.();
-    },
-    (line) => tell(line),
-  );
+  const onNews = (line: string): void => tell(line);
+  const isFleet = config.processes > 1;
+  const engine = isFleet ? await Fleet.start(config, onFatal) : await Engine.start(config, onFatal, undefined, onNews);
   const stop = async (drainMs: number, noticeMs: number, status: number): Promise<void> => {
     setTimeout(() => process.exit(1), drainMs + noticeMs + exitMaxMs).unref();
     const table = stageTable(await engine.stop(drainMs, noticeMs));

@@ -1,5 +1,6 @@
 /** What each thread is started with: plain data that is handed over as `workerData`. Read once, at the top of each file in `workers/`. */
 import { type MessagePort, workerData } from 'node:worker_threads';
+import type { FleetSetup } from './api/fleet-link.js';
 import type { ApiSetup } from './api/setup.js';
 import type { ProviderNames, SessionLimits } from './conversation/context.js';
 import type { LlmSetup } from './llm/create.js';
@@ -10,10 +11,12 @@ import type { SttSetup } from './stt/create.js';
 import type { LogLevel } from './telemetry/log.js';
 import type { StripMemory, Strips } from './telemetry/strip.js';
 import type { TtsSetup } from './tts/create.js';
+import type { TurnModelKind } from './turn-model/port.js';
 
 type AnyThread = {
   readonly block: SharedBlock;
   readonly logLevel: LogLevel;
+  readonly isPriorityTaken: boolean;
   /** Orders of the life of the thread: ready, metrics, stop. */
   readonly control: MessagePort;
   /** Where the thread writes its figures for the dashboard. */
@@ -23,6 +26,9 @@ type AnyThread = {
 type ToTheApi = { readonly api: MessagePort };
 
 type Common = AnyThread & { readonly board: Int32Array };
+
+/** Where a learned model of turn-taking is, for the thread that asks one of this kind. */
+export type TurnModelStart = { readonly kind: TurnModelKind; readonly path: string };
 
 /** Through `control`: the API thread was started anew, and this is the way to it. */
 export type ApiRenewed = { readonly type: 'api_renewed'; readonly port: MessagePort };
@@ -57,6 +63,7 @@ export type SttStart = Common & {
   readonly pullMs: number;
   /** Grammar to be loaded before the first call, so that it is not waited for. */
   readonly warmGrammar: unknown;
+  readonly turnModel: TurnModelStart | undefined;
   readonly ports: { readonly main: MessagePort; readonly vad: MessagePort; readonly conversation: MessagePort };
 };
 
@@ -68,6 +75,7 @@ export type ConversationStart = Common & {
   readonly limits: SessionLimits;
   /** Period of the timer that serves all sessions. */
   readonly tickMs: number;
+  readonly turnModel: TurnModelStart | undefined;
   readonly ports: {
     readonly main: MessagePort;
     readonly vad: MessagePort;
@@ -102,6 +110,8 @@ export type ApiStart = AnyThread & {
   readonly strips: Strips;
   /** Who serves, for the dashboard. */
   readonly providers: ProviderNames;
+  /** One of several engine processes. */
+  readonly fleet: FleetSetup | undefined;
   /** In the order of the lanes. */
   readonly ports: {
     readonly main: MessagePort;

@@ -35,7 +35,7 @@ export type ThreadEvents = {
 };
 
 /** What the API thread is started with, besides what the settings say. */
-export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs' | 'strips'>;
+export type ApiFacts = Pick<ApiStart, 'version' | 'signingKey' | 'isLoopback' | 'processStartedAtMs' | 'strips' | 'fleet'>;
 
 const laneRule: LaneRule = {
   farewellMs: fixed.laneFarewellMs,
@@ -90,11 +90,11 @@ export class Threads {
     events: ThreadEvents,
   ): Promise<Threads> {
     const beat = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
-    const { logLevel } = config;
+    const { logLevel, isPriorityTaken } = config;
     const spawn = (ports: ApiEnds): Thread =>
       startThread({
         ...facts,
-        ...{ thread: 'api', beat, block, logLevel, agents, setup: config.api, ports },
+        ...{ thread: 'api', beat, block, logLevel, isPriorityTaken, agents, setup: config.api, ports },
         ...{ strip: facts.strips.api, providers: providersOf(config) },
       });
     const born = beget(config.lanes, spawn);
@@ -167,16 +167,16 @@ export class Threads {
   }
 
   /** Histograms and counters of every thread; one that does not answer in time is left out. */
-  async metrics(form: MetricsAsk['form'], timeoutMs: number): Promise<MetricsAnswer[]> {
+  async metrics(timeoutMs: number): Promise<MetricsAnswer[]> {
     const id = ++this.#metricsId;
     const answers = this.#threads.map(({ control }) => {
       const answer = waitFor(control, (message) => message.type === 'metrics' && message.id === id, timeoutMs);
-      control.postMessage({ type: 'metrics', id, form } satisfies MetricsAsk);
+      control.postMessage({ type: 'metrics', id } satisfies MetricsAsk);
       return answer;
     });
     for (const { lane } of this.#keepers) lane.ring();
     const known = (await Promise.all(answers)).filter((answer): answer is MetricsAnswer => answer?.type === 'metrics');
-    return [...known, { type: 'metrics', id, text: '', histograms: [], counters: [], gauges: this.gauges() }];
+    return [...known, { type: 'metrics', id, thread: 'lanes', histograms: [], counters: [], gauges: this.gauges() }];
   }
 
   /** Asks every thread to come to its end. None is terminated while it may be inside the model. */
@@ -184,10 +184,9 @@ export class Threads {
     clearInterval(this.#heart);
     this.#api.stop();
     const { current } = this.#api;
-    await Promise.all([
-      ...this.#keepers.map((keeper) => keeper.stop(fixed.stopTimeoutMs)),
-      ...(current === undefined ? [] : [stopThread(current)]),
-    ]);
+    // What the lanes say of calls that have just ended is still written, and told.
+    await Promise.all(this.#keepers.map((keeper) => keeper.stop(fixed.stopTimeoutMs)));
+    if (current !== undefined) await stopThread(current);
     this.#api.close();
   }
 }

@@ -11,6 +11,7 @@ import { AgentDirectory } from '../src/api/agent-directory.js';
 import { bookLimits, ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
 import type { AgentChanged, FromApi, ToApi } from '../src/api/links.js';
+import { Outbox, outboxLimits } from '../src/api/outbox.js';
 import { PostCall } from '../src/api/post-call.js';
 import { originsOf } from '../src/api/public-url.js';
 import { Recordings } from '../src/api/recording.js';
@@ -485,7 +486,7 @@ test('R10: the post after a call is signed as the official helper checks it, and
     await post.close();
     server.close();
   });
-  post.tell({ conversation_id: 'conv_1', agent_id: 'default', transcript: [] });
+  post.tell('conv_1', { conversation_id: 'conv_1', agent_id: 'default', transcript: [] });
   while (posts.length < 2) await once(server, 'post');
   const { webhooks } = new ElevenLabsClient({ apiKey: 'any' });
   for (const { body, signature } of posts) {
@@ -500,9 +501,79 @@ test('R10: the post after a call is signed as the official helper checks it, and
     () => Date.now(),
     (message) => problems.push(message),
   );
-  unreachable.tell({});
+  unreachable.tell('conv_2', {});
   await unreachable.close();
   t.equal(problems.length, 1, 'an end in the middle is a problem that is told');
+});
+
+test('the end of a call is told by whoever comes after a process that was killed, until somebody takes it, for a day', async (t) => {
+  const statuses = [503, 503];
+  const told: string[] = [];
+  const server = createServer((request, response) => {
+    request.resume();
+    request.on('end', () => {
+      const status = statuses.shift() ?? 200;
+      if (status === 200) told.push('taken');
+      response.writeHead(status).end();
+      server.emit('post');
+    });
+  }).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`;
+  let atMs = head.startedAtMs + 60_000;
+  const store = storeAfterCrash();
+  const rest = createTestRest({ store });
+  const { directory, retention } = rest.context;
+  const problems: string[] = [];
+  const posts: PostCall[] = [];
+  const outbox = (): Outbox => {
+    const post = new PostCall(
+      url,
+      's',
+      () => atMs,
+      (message) => problems.push(message),
+      [],
+    );
+    posts.push(post);
+    const onProblem = (error: unknown): void => void problems.push(String(error));
+    return new Outbox({ store, directory, recordings: undefined, post, publicUrl: '', nowMs: () => atMs, onProblem });
+  };
+  t.teardown(async () => {
+    await Promise.all(posts.map((post) => post.close()));
+    server.close();
+  });
+  // The process that held the call is gone; its successor closes it and tells, in vain.
+  await rest.store.beginConversation(head);
+  await rest.store.putItem('conv_1', item(0, 'the last words'));
+  const first = outbox();
+  const refused = once(server, 'post');
+  await putInOrder(store, directory, retention, head.startedAtMs + 1, () => atMs, first);
+  await refused;
+  while (posts[0]!.isTelling('conv_1')) await new Promise(setImmediate);
+  t.equal(await first.sweep(), 0, 'not due yet: whoever closed it is at it');
+  atMs += outboxLimits.leaseMs;
+  // That one is gone too.
+  const again = once(server, 'post');
+  t.equal(await outbox().sweep(), 1);
+  await again;
+  while (posts[1]!.isTelling('conv_1')) await new Promise(setImmediate);
+  atMs += 10 * 60_000;
+  const taken = once(server, 'post');
+  const third = outbox();
+  t.equal(await third.sweep(), 1);
+  await taken;
+  while (posts[2]!.isTelling('conv_1')) await new Promise(setImmediate);
+  atMs += 60 * 60_000;
+  t.equal(await third.sweep(), 0, 'told once, and never again');
+  t.same(told, ['taken']);
+  // Another, of which nobody has wanted to know for a day.
+  await store.beginConversation(named('conv_2'));
+  await store.endConversation('conv_2', { ...ending, endedAtMs: atMs, tellAtMs: atMs });
+  atMs += outboxLimits.giveUpAfterMs + 1;
+  await third.sweep();
+  t.match(problems.at(-1), 'conv_2');
+  atMs += 100 * outboxLimits.giveUpAfterMs;
+  t.equal(await third.sweep(), 0);
 });
 
 test('R9: where clients reach this server', (t) => {

@@ -1,3 +1,4 @@
+import { cpus } from 'node:os';
 import { test } from 'tap';
 import { readConfig, settingsTable } from '../src/config.js';
 import { EngineError } from '../src/shared/errors.js';
@@ -56,6 +57,10 @@ test('bad values stop the start with the name, the value and what is allowed', (
     [{ PARLEY_SESSIONS_MAX: '0' }, /PARLEY_SESSIONS_MAX="0" is not allowed. Allowed: 1\.\.4096/],
     [{ PARLEY_SESSIONS_MAX: '4097' }, /1\.\.4096/],
     [{ PARLEY_LANES: '65' }, /1\.\.64/],
+    [{ PARLEY_PROCESSES: '65' }, /PARLEY_PROCESSES="65" is not allowed. Allowed: 0\.\.64/],
+    [{ PARLEY_CALLS_PER_ADDRESS: '4097' }, /0\.\.4096/],
+    [{ PARLEY_NEW_CALLS_PER_ADDRESS: '-1' }, /0\.\.1000/],
+    [{ PARLEY_TRUSTED_PROXIES: '10.0.0.0/8,proxy' }, /PARLEY_TRUSTED_PROXIES="10.0.0.0\/8,proxy" is not allowed/],
     [{ PARLEY_SOCKETS: 'tcp' }, /auto \| uws \| ws/],
     [{ PARLEY_LOG: 'loud' }, /silent \| error \| info \| debug/],
     [{ PARLEY_DRAIN_SECONDS: '86401' }, /0\.\.86400/],
@@ -83,6 +88,14 @@ test('bad values stop the start with the name, the value and what is allowed', (
   ]) {
     t.type(refusalOf(edge as Record<string, string>), 'object', JSON.stringify(edge));
   }
+  t.end();
+});
+
+test('processes and lanes follow from the cores, and from each other', (t) => {
+  const cores = cpus().length;
+  t.match(readConfig({}), { processes: 1, lanes: Math.max(1, Math.floor(cores / 4)) });
+  t.match(readConfig({ PARLEY_PROCESSES: '0' }), { processes: Math.max(1, Math.floor(cores / 4)), lanes: 1 });
+  t.match(readConfig({ PARLEY_PROCESSES: '3', PARLEY_LANES: '2' }), { processes: 3, lanes: 2 });
   t.end();
 });
 

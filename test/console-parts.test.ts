@@ -8,7 +8,7 @@ import { type ParleyTurnEvent, type TurnHappening, turnEventShape, turnInstants 
 import { changesOf, type Json, valueAt, withValue, writable } from '../web/src/agents/document.js';
 import { readable } from '../web/src/api/readable.js';
 import { readWaveform } from '../web/src/history/wav.js';
-import { explained } from '../web/src/talk/problems.js';
+import { explained } from '../web/src/talk/explained.js';
 import * as transcript from '../web/src/talk/transcript.js';
 import { type Board, emptyBoard, matchSounds, report, waterfallOf } from '../web/src/talk/turns.js';
 import { givenOf, missingOf, variablesOf } from '../web/src/talk/variables.js';

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { test } from 'tap';
 import { type FloorState, floorDb, floorDefaults, newFloor, trackFloor } from '../src/vad/floor.js';
-import { type GateEvent, type GateSettings, type GateState, gateDefaults, newGate, step } from '../src/vad/gate.js';
+import { type GateEvent, type GateSettings, type GateState, gateDefaults, needsModel, newGate, step } from '../src/vad/gate.js';
 import { rmsLevelDb, silenceDb } from '../src/vad/level.js';
 
 const hopSamples = 512;
@@ -134,7 +134,12 @@ test('one failed hop does not break continuous speech, two do', (t) => {
 test('t0 is where the sound stopped, even if the model hears on', (t) => {
   const gate = settled();
   feed(gate, times(5, 0.9, -30));
-  t.same(feed(gate, times(4, 0.9, roomDb), {}, 5), [], 'as quiet as the room: neither speech nor a pause');
+  const faint = feed(gate, times(4, 0.9, roomDb), {}, 5);
+  t.match(
+    faint,
+    [{ hop: 6, event: { type: 'speech_dip', lastSpeechSample: 5 * hopSamples } }],
+    'as quiet as the room: once a dip, no end',
+  );
   t.match(feed(gate, times(6, 0.1, roomDb), {}, 9).at(-1)?.event, { type: 'speech_end', lastSpeechSample: 5 * hopSamples });
   t.end();
 });
@@ -314,5 +319,45 @@ test('level of samples', (t) => {
   const quietest = new Int16Array(512);
   quietest[100] = 1;
   t.ok(rmsLevelDb(quietest) > silenceDb, 'one bit is above silence');
+  t.end();
+});
+
+test('the model rests in a quiet room, and hears whatever could begin speech', (t) => {
+  const gate = newGate();
+  const { restAfterHops, restBelowFloorDb, staleHops } = gateDefaults;
+  let hop = 0;
+  const next = (probability: number, levelDb: number): GateEvent | undefined =>
+    feed(gate, [{ probability, levelDb }], {}, hop++)[0]?.event;
+  for (let quiet = 0; quiet < restAfterHops; quiet += 1) {
+    t.ok(needsModel(gate, roomDb), 'until there was quiet for a while');
+    next(0.1, roomDb);
+  }
+  t.notOk(needsModel(gate, roomDb));
+  t.notOk(needsModel(gate, roomDb + restBelowFloorDb - 0.1));
+  t.ok(needsModel(gate, roomDb + restBelowFloorDb), 'louder than the room');
+  next(0.6, roomDb + 20);
+  t.ok(needsModel(gate, roomDb), 'something was heard: the rest is over');
+  t.equal(next(0.6, roomDb + 20)?.type, 'speech_start');
+  t.ok(needsModel(gate, silenceDb), 'speech is open: even silence is judged');
+  const quiet = Array.from({ length: staleHops + 6 }, () => next(0, roomDb)?.type).filter((type) => type !== undefined);
+  t.same(quiet, ['speech_dip', 'speech_end', 'model_stale'], 'forgetting goes on while it rests');
+  t.end();
+});
+
+test('who is much quieter than the caller does not begin speech', (t) => {
+  const callerDb = -26;
+  const said = (gate: GateState, levelDb: number, agentAudible: boolean, fromHop: number): string[] =>
+    typesOf(feed(gate, [...times(12, 0.95, levelDb), ...times(8, 0.01, roomDb)], { agentAudible }, fromHop)).filter(
+      (type) => type === 'speech_start',
+    );
+  const gate = settled();
+  t.same(said(gate, callerDb - 15, true, 0), ['speech_start'], 'before the caller has spoken nothing is known');
+  t.same(said(gate, callerDb, false, 20), ['speech_start']);
+  t.same(said(gate, callerDb - 12, true, 40), [], 'echo, or somebody in the room, while the agent speaks');
+  t.same(said(gate, callerDb - 8, true, 60), ['speech_start'], 'the caller, not quite as loud');
+  t.same(said(gate, callerDb - 12, false, 80), ['speech_start'], 'while the agent is silent more is let through');
+  t.same(said(gate, callerDb - 25, false, 100), []);
+  for (let turn = 0; turn < 10; turn += 1) said(gate, callerDb - 15, false, 120 + 20 * turn);
+  t.same(said(gate, callerDb - 15, true, 400), ['speech_start'], 'a caller who goes on more quietly is believed after a while');
   t.end();
 });

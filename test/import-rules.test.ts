@@ -12,6 +12,7 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   audio: ['shared'],
   wire: ['shared'],
   turn: ['shared'],
+  'turn-model': ['shared'],
   telemetry: ['shared'],
   vad: ['shared', 'audio'],
   stt: ['shared', 'audio'],
@@ -22,12 +23,16 @@ const allowed: Readonly<Record<string, readonly string[]>> = {
   api: ['shared', 'audio', 'wire', 'store', 'stt', 'tools', 'telemetry'],
   conversation: ['shared', 'turn', 'wire', 'llm', 'store', 'telemetry', 'api', 'tools'],
   server: ['shared', 'audio', 'wire', 'turn', 'conversation', 'telemetry', 'api'],
+  hosts: ['shared', 'vad', 'stt', 'llm', 'tts', 'conversation', 'telemetry', 'api', 'store', 'wire'],
+  fleet: ['shared', 'telemetry', 'store', 'api', 'server'],
 };
 /** What workers host: everything but sockets. */
 const workersMay = [
+  'hosts',
   'shared',
   'audio',
   'turn',
+  'turn-model',
   'vad',
   'stt',
   'llm',

@@ -9,6 +9,7 @@ import { Behaviour, newTally } from '../load/rig/behaviour.js';
 import { planCalls, plannedAt, seatFreeMs, turnKindOf, turnKinds, turnWeights } from '../load/rig/call-plan.js';
 import { processesFor } from '../load/rig/crew.js';
 import { HearingCaller } from '../load/rig/hearing-caller.js';
+import { verdictsIn } from '../load/rig/interruptions.js';
 import { LeanCaller } from '../load/rig/lean-caller.js';
 import { PreparedAudio, textFrame } from '../load/rig/prepared-audio.js';
 import { figuresOf, mergeStages, Stages } from '../load/rig/stages.js';
@@ -186,6 +187,23 @@ test('a counting caller and a hearing one go through the same conversation', asy
   t.match(caller.problems, [/audio 1 after interruption 2/]);
   await caller.hangUp();
   await stale.close();
+});
+
+test('what the log says of an interruption: the first real verdict, and the last HOLD before it', (t) => {
+  const line = (atMs: number, event: string, more: Record<string, string> = {}) => ({ event, at_ms: atMs, ...more });
+  const log = [
+    line(900, 'turn.hold'),
+    line(1060, 'turn.hold'),
+    line(1200, 'turn.verdict', { is: 'false' }),
+    line(1300, 'turn.hold'),
+    line(1450, 'turn.verdict', { is: 'real', reason: 'words' }),
+    line(1500, 'turn.hold'),
+    line(1600, 'turn.verdict', { is: 'real', reason: 'late' }),
+  ];
+  t.same(verdictsIn(log, 1000, 2000), { holdAtMs: 1300, verdictAtMs: 1450, reason: 'words', falseVerdicts: 1 });
+  t.match(verdictsIn(log, 1000, 1100), { holdAtMs: 1060, verdictAtMs: undefined });
+  t.same(verdictsIn([], 0, 9), { holdAtMs: undefined, verdictAtMs: undefined, reason: undefined, falseVerdicts: 0 });
+  t.end();
 });
 
 test('a silent agent is recorded with the time waited, unless we hang up first', async (t) => {

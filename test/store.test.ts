@@ -9,6 +9,7 @@ import fc from 'fast-check';
 import { type Test, test } from 'tap';
 import { EngineError } from '../src/shared/errors.js';
 import { MemoryStore, memoryLimits } from '../src/store/memory.js';
+import { migrations } from '../src/store/migrations.js';
 import { openStore, parseStoreUrl, storeVariable } from '../src/store/open.js';
 import {
   type AgentQuery,
@@ -266,6 +267,35 @@ async function conformance(t: Test, store: Store): Promise<void> {
     await store.amendConversation('conv_due4', { privacy: { retention_days: -1 } });
     t.same(await store.dueConversations(startMs + 2 * dayMs), ['conv_due3', 'conv_due0'], 'what was done is due no more');
     for (const [index] of privacies.entries()) await store.deleteConversation(`conv_due${index}`);
+  });
+
+  await t.test('whose end is still to be told', async (t) => {
+    const idsAt = async (atMs: number): Promise<string[]> =>
+      (await store.claimUntold(atMs)).map(({ conversationId }) => conversationId);
+    for (const [index, tellAtMs] of [300, 100, undefined, 200].entries()) {
+      await store.beginConversation(newHead(`conv_untold${index}`));
+      await store.endConversation(`conv_untold${index}`, {
+        ...{ status: 'done', endedAtMs: startMs, document: {} },
+        ...(tellAtMs === undefined ? {} : { tellAtMs: startMs + tellAtMs }),
+      });
+    }
+    t.same(await store.claimUntold(startMs + 99), []);
+    t.same(await store.claimUntold(startMs + 200), [
+      { conversationId: 'conv_untold1', endedAtMs: startMs },
+      { conversationId: 'conv_untold3', endedAtMs: startMs },
+    ]);
+    t.same(await idsAt(startMs + 300), ['conv_untold0'], 'claimed ones are put off');
+    await store.told('conv_untold1');
+    await store.told('conv_nobody');
+    // What is written about the end later does not unsay it.
+    await store.endConversation('conv_untold3', { status: 'failed', endedAtMs: startMs + 1, document: {} });
+    const minuteMs = storeLimits.untoldAgainMs;
+    t.same(await idsAt(startMs + 200 + minuteMs), ['conv_untold3'], 'for a minute, while they are young');
+    t.same(await idsAt(startMs + 200 + 10 * minuteMs), ['conv_untold0', 'conv_untold3']);
+    t.same(await idsAt(startMs + 200 + 14 * minuteMs), [], 'then for half of their age');
+    t.same(await idsAt(startMs + 200 + 16 * minuteMs), ['conv_untold3', 'conv_untold0']);
+    for (const index of [0, 1, 2, 3]) await store.deleteConversation(`conv_untold${index}`);
+    t.same(await idsAt(startMs * 2), []);
   });
 
   await t.test('what is written without waiting keeps its order', async (t) => {
@@ -656,7 +686,7 @@ test('several engines on one Postgres', postgres, async (t) => {
   await Promise.all([first.open(), second.open(), third.open()]);
   t.same(
     await connection.query('SELECT number FROM parley_migrations', []),
-    [{ number: 1 }, { number: 2 }],
+    migrations.map((_, index) => ({ number: index + 1 })),
     'the tables are made once',
   );
 

@@ -12,7 +12,15 @@ import { type Action, initialState, type TurnEvent, type TurnState } from '../sr
 
 const settings = { language: 'en', keywords: [] };
 const samplesPerMs = 16;
-const evidence = { speechMs: 64, continuousMs: 64, meanProbability: 0.9, levelOverFloorDb: 20, hold: 0, decidedAtMs: 0 };
+const evidence = {
+  speechMs: 64,
+  continuousMs: 64,
+  meanProbability: 0.9,
+  levelOverFloorDb: 20,
+  levelOverCallerDb: 0,
+  hold: 0,
+  decidedAtMs: 0,
+};
 
 function speechStart(startMs: number, atMs: number): SpeechEvent {
   return { ...evidence, type: 'speech_start', startSample: startMs * samplesPerMs, atSample: atMs * samplesPerMs };

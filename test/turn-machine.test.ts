@@ -54,11 +54,12 @@ class Table {
 
 const types = (actions: readonly Action[]): string[] => actions.map((action) => action.type);
 const speechStart = (startMs: number, hold = 0): TurnEvent => ({ type: 'speech_start', startMs, hold });
-const speechHop = (continuousMs: number, meanProbability = 0.95): TurnEvent => ({
+const speechHop = (continuousMs: number, meanProbability = 0.95, levelOverCallerDb = 0): TurnEvent => ({
   type: 'speech_hop',
   speechMs: continuousMs,
   continuousMs,
   meanProbability,
+  levelOverCallerDb,
   hold: 0,
 });
 const speechEnd = (t0Ms: number, speechMs: number): TurnEvent => ({ type: 'speech_end', t0Ms, speechMs });
@@ -103,10 +104,11 @@ test('how long a pause is waited for depends on what was said', (t) => {
   const rows: [string, number][] = [
     ['I would like a pizza.', 300],
     ['I would like a pizza', 500],
-    ['I would like a pizza and', 1200],
-    ['I would like, um,', 1200],
-    ['my number is five five five', 1500],
-    ['it is a b c', 1500],
+    ['I would like a pizza and', 1500],
+    ['I would like, um,', 1500],
+    ['my number is five five five', 1300],
+    ['it is a b c', 1300],
+    ['my number is five five five,', 2000],
   ];
   for (const [text, delayMs] of rows) {
     const table = new Table();
@@ -177,15 +179,15 @@ test('a word as short as a cough: the agent goes on at once and is cut when the 
   t.end();
 });
 
-test('clear speech for 320 ms cuts, weaker speech needs 500 ms', (t) => {
+test('clear speech for half a second cuts, weaker speech needs longer', (t) => {
   const clear = speaking();
   clear.at(5000, speechStart(4936, 1));
-  t.same(types(clear.at(5200, speechHop(288))), []);
-  t.match(clear.at(5232, speechHop(320)), [{ type: 'cut', epoch: 1, speech: 2, reason: 'strong_speech', isUndoable: true }]);
+  t.same(types(clear.at(5400, speechHop(480))), []);
+  t.match(clear.at(5432, speechHop(512)), [{ type: 'cut', epoch: 1, speech: 2, reason: 'strong_speech', isUndoable: true }]);
   const weak = speaking();
   weak.at(5000, speechStart(4936, 1));
-  t.same(types(weak.at(5232, speechHop(320, 0.6))), []);
-  t.match(weak.at(5420, speechHop(512, 0.6)), [{ type: 'cut', reason: 'long_speech' }]);
+  t.same(types(weak.at(5432, speechHop(512, 0.6))), []);
+  t.match(weak.at(5620, speechHop(704, 0.6)), [{ type: 'cut', reason: 'long_speech' }]);
   t.end();
 });
 
@@ -221,40 +223,52 @@ test('words decide: stop words and two real words cut, backchannels and echo do 
   t.end();
 });
 
-test('a yes to a question of the agent is an answer, not a backchannel', (t) => {
-  const table = speaking();
-  table.at(4500, { type: 'agent_text', speech: 2, text: ' Shall I book it?' });
-  table.at(5000, speechStart(4936, 1));
-  table.at(5400, speechEnd(5208, 272));
-  t.match(table.at(5450, said(2, 'yes', 5400)), [{ type: 'tentative' }, { type: 'cut', reason: 'words' }, { type: 'generate' }]);
-  t.match(table.until(5520), [{ type: 'commit', text: 'yes', isMerged: false }]);
+test('a yes to a question of the agent is an answer once the question can have been heard, before that a backchannel', (t) => {
+  const asking = () => {
+    const table = speaking();
+    table.at(4500, { type: 'agent_text', speech: 2, text: ' Shall I book it?' });
+    return table;
+  };
+  const late = asking();
+  late.at(7000, speechStart(6936, 1));
+  late.at(7400, speechEnd(7208, 272));
+  t.match(late.at(7450, said(2, 'yes', 7400)), [{ type: 'tentative' }, { type: 'cut', reason: 'words' }, { type: 'generate' }]);
+  t.match(late.until(7520), [{ type: 'commit', text: 'yes', isMerged: false }]);
+  const early = asking();
+  early.at(5000, speechStart(4936, 1));
+  early.at(5400, speechEnd(5208, 272));
+  t.match(early.at(5450, said(2, 'yes', 5400)), [
+    { type: 'tentative' },
+    { type: 'resume', reason: 'backchannel' },
+    { type: 'drop_turn' },
+  ]);
   t.end();
 });
 
 test('a CUT made on sound alone is undone when the words turn out to be a backchannel', (t) => {
   const table = speaking();
   table.at(5000, speechStart(4936, 1));
-  table.at(5232, speechHop(320));
-  table.at(5500, speechEnd(5300, 364));
-  const actions = table.at(5700, said(2, 'mm-hm', 5490));
+  table.at(5432, speechHop(512));
+  table.at(5700, speechEnd(5500, 564));
+  const actions = table.at(5900, said(2, 'mm-hm', 5690));
   t.match(actions, [
     { type: 'tentative' },
     { type: 'undo', speech: 2, newSpeech: 3, reason: 'backchannel' },
     { type: 'drop_turn', turn: 2 },
   ]);
   t.match(table.state.agent, { phase: 'thinking', speech: 3 });
-  table.at(5800, { type: 'audio_started', speech: 3 });
-  table.at(6000, speechStart(5936, 2));
-  t.same(types(table.at(6232, speechHop(320))), [], 'once undone, sound alone needs longer');
-  t.match(table.at(6420, speechHop(512)), [{ type: 'cut', isUndoable: false }]);
+  table.at(6000, { type: 'audio_started', speech: 3 });
+  table.at(6200, speechStart(6136, 2));
+  t.same(types(table.at(6632, speechHop(512))), [], 'once undone, sound alone needs longer');
+  t.match(table.at(6820, speechHop(704)), [{ type: 'cut', isUndoable: false }]);
   t.end();
 });
 
 test('a reply of which hardly anything was heard does not count: the next words join the turn', (t) => {
   const table = speaking();
   table.at(4200, speechStart(4136, 1));
-  table.at(4440, speechHop(320));
-  table.at(4441, { type: 'heard', speech: 2, heardMs: 180 });
+  table.at(4640, speechHop(512));
+  table.at(4641, { type: 'heard', speech: 2, heardMs: 180 });
   table.at(5200, speechEnd(5000, 800));
   const actions = table.at(5300, said(2, 'And on Sundays?', 5190));
   t.match(actions, [
@@ -519,6 +533,56 @@ test('a deadline that changes nothing does not hide the next one', (t) => {
   t.end();
 });
 
+test('a short sound lets the agent go on at the first quiet, and holds it again when it goes on', (t) => {
+  const table = speaking();
+  table.at(5000, speechStart(4936, 1));
+  t.match(table.at(5200, { type: 'speech_dip', t0Ms: 5136, speechMs: 200 }), [{ type: 'resume', reason: 'short' }]);
+  t.match(table.state.agent, { phase: 'speaking' });
+  table.at(5232, { ...speechHop(0), hold: 2 } as TurnEvent);
+  t.match(table.state.agent, { phase: 'held', hold: 2 });
+  t.same(types(table.at(5400, { type: 'speech_dip', t0Ms: 5336, speechMs: 380 })), [], 'a longer one waits for its words');
+  t.end();
+});
+
+test('one or two words that begin a sentence and stop are no interruption', (t) => {
+  for (const text of ['So…', 'But…', 'um,', 'well, uh']) {
+    const table = speaking();
+    table.at(5000, speechStart(4936, 1));
+    table.at(5550, speechEnd(5300, 364));
+    t.match(
+      table.at(5600, said(2, text, 5540)).slice(-2),
+      [{ type: 'resume', reason: 'false_start' }, { type: 'drop_turn' }],
+      text,
+    );
+  }
+  const table = speaking();
+  table.at(5000, speechStart(4936, 1));
+  t.match(table.at(5550, said(2, 'but not today', 5540)).slice(-1), [{ type: 'cut', reason: 'words' }]);
+  t.end();
+});
+
+test('who is much quieter than the caller does not interrupt, unless it was the caller after all', (t) => {
+  const table = speaking();
+  table.at(5000, speechStart(4936, 1));
+  t.match(table.at(5260, speechHop(256, 0.95, -9)), [{ type: 'resume', reason: 'other_talker' }]);
+  t.same(types(table.at(5400, said(2, 'dinner is nearly ready', 5380, false))), ['tentative'], 'whatever is said');
+  const other = { ...table.state };
+  t.match(table.at(6000, speechEnd(5900, 900)), [{ type: 'drop_turn', reason: 'other_talker' }]);
+  table.state = other;
+  t.match(table.at(5700, speechHop(700, 0.95, -2)), [{ type: 'cut', reason: 'strong_speech' }]);
+  t.end();
+});
+
+test('a whole utterance far below the caller is not answered', (t) => {
+  const table = new Table();
+  table.at(0, { type: 'started', firstMessage: '' });
+  table.at(1100, speechStart(1000));
+  table.at(1500, speechHop(400, 0.95, -16));
+  t.match(table.at(2192, speechEnd(2000, 1000)), [{ type: 'drop_turn', reason: 'other_talker' }]);
+  t.same(types(table.at(2250, said(1, 'Dinner is ready.', 2192))), []);
+  t.end();
+});
+
 const tools = (areRunning: boolean, protects: 'nothing' | 'tool' | 'turn' = 'nothing'): TurnEvent => ({
   type: 'tools',
   speech: 2,
@@ -552,7 +616,7 @@ test('when the tool is done the reply can be interrupted again, unless the whole
   free.at(4500, tools(true, 'tool'));
   free.at(5000, tools(false));
   free.at(5100, speechStart(5036, 1));
-  t.same(types(free.at(5500, speechHop(400))), ['cut']);
+  t.same(types(free.at(5620, speechHop(520))), ['cut']);
 
   const whole = speaking();
   whole.at(4500, tools(true, 'turn'));

@@ -34,6 +34,7 @@ const input: fc.Arbitrary<Input> = fc.record({
         speechMs: continuousMs,
         continuousMs,
         meanProbability: 0.9,
+        levelOverCallerDb: 0,
         hold: 0,
       }),
     ),
@@ -52,6 +53,25 @@ const input: fc.Arbitrary<Input> = fc.record({
         }),
     ),
     fc.constant((state: TurnState): TurnEvent => ({ type: 'stt_problem', turn: state.turn })),
+    fc.record({ back: fc.integer({ min: -1, max: 0 }), sinceMs: fc.constantFrom(0, 192, 2000) }).map(
+      ({ back, sinceMs }) =>
+        (state: TurnState, atMs: number): TurnEvent => ({
+          type: 'turn_asked',
+          turn: state.turn + back,
+          throughMs: (state.open?.t0Ms ?? atMs) - sinceMs,
+        }),
+    ),
+    fc
+      .record({ probability: fc.option(fc.double({ min: 0, max: 1, noNaN: true }), { nil: undefined }), isOld: fc.boolean() })
+      .map(
+        ({ probability, isOld }) =>
+          (state: TurnState): TurnEvent => ({
+            type: 'turn_score',
+            turn: state.turn,
+            throughMs: isOld ? 0 : (state.open?.judgement?.throughMs ?? 0),
+            probability,
+          }),
+      ),
     fc.constantFrom(...texts.slice(1)).map((text) => (): TurnEvent => ({ type: 'typed', text })),
     fc.constant((): TurnEvent => ({ type: 'activity' })),
     fc.constant((): TurnEvent => ({ type: 'context_changed' })),

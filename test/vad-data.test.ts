@@ -78,7 +78,7 @@ test('segments against labels', (t) => {
     endAtSample: to + 3072,
   });
   const judged = (...segments: Segment[]): Judged[] => [
-    { heard: { stream, shift: 0, windowSamples: 512, probabilities: [], levelsDb: [] }, segments },
+    { heard: { stream, shift: 0, windowSamples: 512, probabilities: [], levelsDb: [], skipped: 0 }, segments },
   ];
   t.same(startDelaysMs(judged(segment(span.from + 1760, span.to))), [100, Number.POSITIVE_INFINITY], 'one found, one missed');
   t.same(startDelaysMs(judged(segment(span.from + 160, later.to))), [0], 'the second begins inside the first');

@@ -156,6 +156,35 @@ test('a reset forgets everything, also while the model runs', async (t) => {
   }
 });
 
+test('a hop that is skipped leaves the state alone and its end in front of the next hop', async (t) => {
+  const detector = new SpeechDetector(model, 2);
+  const first = hopAt(speech, 10);
+  const skipped = hopAt(speech, 11);
+  const second = hopAt(speech, 12);
+  detector.stage(0, first);
+  await detector.run();
+  detector.skip(0, skipped);
+  t.equal(detector.probability(0), 0);
+  t.equal(await detector.run(), 0, 'nothing to judge');
+  detector.stage(0, second);
+  await detector.run();
+  const batch = new ModelBatch(1);
+  const put = (before: Int16Array, hop: Int16Array): void => {
+    for (let index = 0; index < contextSamples; index += 1) batch.input[index] = (before.at(index - contextSamples) ?? 0) / 32768;
+    for (let index = 0; index < hopSamples; index += 1) batch.input[contextSamples + index] = hop[index]! / 32768;
+  };
+  put(new Int16Array(hopSamples), first);
+  await model.run(batch, 1);
+  batch.state.set(batch.nextState);
+  put(skipped, second);
+  await model.run(batch, 1);
+  t.ok(Math.abs(detector.probability(0) - batch.output[0]!) < 1e-5);
+  t.throws(() => {
+    detector.stage(0, first);
+    detector.skip(0, second);
+  }, 'one hop per run');
+});
+
 test('staging has rules', async (t) => {
   const detector = new SpeechDetector(model, 2);
   t.equal(await detector.run(), 0, 'nothing staged, nothing to do');

@@ -6,10 +6,11 @@
 import { AgentDirectory } from '../src/api/agent-directory.js';
 import { ConversationBook } from '../src/api/conversation-book.js';
 import { ConversationDesk } from '../src/api/conversation-desk.js';
-import { conversationDetail } from '../src/api/conversation-documents.js';
+import { FleetLink } from '../src/api/fleet-link.js';
 import { HttpDesk } from '../src/api/http-desk.js';
 import { LaneLink } from '../src/api/lane-link.js';
 import type { ToApiFromMain } from '../src/api/links.js';
+import { Outbox, outboxLimits } from '../src/api/outbox.js';
 import { PostCall } from '../src/api/post-call.js';
 import { Recordings, recordingLimits } from '../src/api/recording.js';
 import { createRest } from '../src/api/rest.js';
@@ -21,9 +22,11 @@ import { ToolUsage } from '../src/api/tool-usage.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
 import type { MetricsAsk } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
 import { randomId } from '../src/shared/random-id.js';
 import { Slot } from '../src/shared/slots.js';
 import { openStore } from '../src/store/open.js';
+import { within } from '../src/store/within.js';
 import { createLog } from '../src/telemetry/log.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
@@ -33,10 +36,13 @@ import { createToolRunner } from '../src/tools/runner.js';
 
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
+/** For what is left to do for calls that have just ended; what is not done by then is done by whoever comes next. */
+const farewellMs = 1000;
 /** Main sees by it that this thread does not hang. */
 const beatMs = 100;
 
 const start = startOf<ApiStart>('api');
+if (start.isPriorityTaken) takePriority('background');
 const { main } = start.ports;
 const { setup } = start;
 const unixMs = (): number => Date.now();
@@ -49,7 +55,9 @@ function problem(event: string, error: unknown, fields: Record<string, string | 
   log(event, { kind, message, ...fields });
 }
 
-const store = openStore(setup.store, (error) => problem('store.problem', error));
+/** The way to the process that leads a fleet; undefined: this process is alone. */
+const fleet = start.fleet === undefined ? undefined : new FleetLink(start.fleet);
+const store = fleet?.store ?? openStore(setup.store, (error) => problem('store.problem', error));
 const directory = new AgentDirectory(
   store,
   start.agents,
@@ -80,24 +88,48 @@ const postCall =
     ? undefined
     : new PostCall(setup.webhookUrl, setup.webhookSecret, unixMs, (message) => log('post_call.problem', { message }));
 
-/** Told before anything of it is deleted. */
-async function tellOfCall(conversationId: string, agentId: string): Promise<void> {
-  const record = postCall === undefined ? undefined : await store.conversation(conversationId);
-  if (record === undefined) return;
-  const hasAudio = (await recordings?.exists(conversationId)) === true;
-  const agentName = (await directory.record(agentId))?.name ?? null;
-  const fileUrl = (fileId: string): string => `${setup.publicUrl}/v1/convai/conversations/${conversationId}/files/${fileId}`;
-  postCall?.tell(conversationDetail(record, { agentName, hasAudio, nowMs: unixMs(), fileUrl }));
-}
+const outbox =
+  postCall === undefined
+    ? undefined
+    : new Outbox({
+        ...{ store, directory, recordings, post: postCall, publicUrl: setup.publicUrl, nowMs: unixMs },
+        onProblem: (error) => problem('post_call.problem', error),
+      });
 
-async function onOver(conversationId: string, agentId: string): Promise<void> {
-  await tellOfCall(conversationId, agentId).catch((error: unknown) => problem('post_call.problem', error));
+/** It is told before anything of it is deleted. */
+async function onOver(conversationId: string): Promise<void> {
+  await outbox?.tell(conversationId).catch((error: unknown) => problem('post_call.problem', error));
   await retention.atEnd(conversationId);
 }
 
 const history = new SeriesHistory(randomId());
-const series = collectSeries(start.strips, slots, history);
-const desk = new ConversationDesk({ store, directory, conversations, tools, toolUsage, recordings, nowMs: unixMs, onOver, log });
+const seriesFacts = { sessions_max: slots.length, providers: start.providers };
+const series = collectSeries(start.strips, slots, (bucket) => {
+  if (fleet === undefined) history.add(bucket);
+  else fleet.note({ type: 'bucket', bucket });
+});
+if (fleet !== undefined) {
+  conversations.elsewhere = (conversationId) => fleet.live(conversationId);
+  conversations.onBegin = (conversationId, live) => fleet.note({ type: 'begin', conversationId, live });
+  conversations.onWritten = (conversationId) => fleet.note({ type: 'end', conversationId });
+  directory.onChanged = (agentId) => fleet.note({ type: 'agent_changed', agentId });
+  fleet.onNews = (news) => {
+    if (news.type === 'untold') tellUntold();
+    else directory.changedElsewhere(news.agentId).catch((error: unknown) => problem('store.problem', error));
+  };
+}
+const desk = new ConversationDesk({
+  store,
+  directory,
+  conversations,
+  tools,
+  toolUsage,
+  recordings,
+  nowMs: unixMs,
+  tellAtMs: () => outbox?.tellAtMs(),
+  onOver,
+  log,
+});
 const rest = createRest(
   {
     store,
@@ -110,9 +142,7 @@ const rest = createRest(
     version: start.version,
     signingKey: start.signingKey,
     isLoopback: start.isLoopback,
-    history,
-    sessionsMax: slots.length,
-    providers: start.providers,
+    series: async (query) => fleet?.series(query) ?? history.answer(query, seriesFacts),
     nowMs: unixMs,
   },
   (ask, error) => {
@@ -161,11 +191,12 @@ const abandonedTimer =
   setup.store.kind !== 'postgres'
     ? undefined
     : setInterval(() => {
-        closeAbandoned(store, retention, unixMs(), unixMs).then(
+        closeAbandoned(store, retention, unixMs(), unixMs, outbox).then(
           (closedCount) => recorder.count('parley_conversations_abandoned_total', '', closedCount),
           (error: unknown) => problem('store.problem', error),
         );
       }, abandonedCheckMs);
+const outboxTimer = outbox === undefined ? undefined : setInterval(tellUntold, outboxLimits.sweepEveryMs);
 const beatTimer = setInterval(() => Atomics.add(start.beat, 0, 1), beatMs);
 
 function sweep(): void {
@@ -177,15 +208,21 @@ function sweep(): void {
     );
 }
 
+function tellUntold(): void {
+  outbox?.sweep().catch((error: unknown) => problem('post_call.problem', error));
+}
+
 const opening = new Opening({
   store,
   directory,
   retention,
   processStartedAtMs: start.processStartedAtMs,
   nowMs: unixMs,
+  outbox,
   onOpen: (closedCount) => {
     recorder.count('parley_conversations_abandoned_total', '', closedCount);
     sweep();
+    tellUntold();
   },
   onProblem: (error) => problem('store.problem', error),
   tell: (message) => main.postMessage(message),
@@ -222,6 +259,7 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
   clearInterval(recordingTimer);
   clearInterval(sweepTimer);
   clearInterval(abandonedTimer);
+  clearInterval(outboxTimer);
   opening.stop();
   clearInterval(beatTimer);
   loop.stop();
@@ -230,10 +268,14 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
 });
 
 async function stop(): Promise<void> {
-  const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close()];
+  // What the lanes said before they ended is read first: it came by other ports.
+  await new Promise(setImmediate);
+  const lastActs = within(desk.settled(), farewellMs, 'the last acts of calls');
+  const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close(), lastActs];
   for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
-  await postCall?.close();
+  await postCall?.close(farewellMs);
   await store.close().catch((error: unknown) => problem('store.problem', error));
+  fleet?.close();
   for (const port of [main, ...lanes, start.control]) port.close();
 }
 

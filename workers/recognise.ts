@@ -2,8 +2,13 @@
  * Pool thread of the embedded recogniser (piscina): loads the model once, and turns one utterance after another into words.
  * Blocked in `Atomics.wait` between jobs, busy for about a twelfth of the audio's length during one; holds no session state.
  */
+
 import { type Problem, problemOf } from '../src/shared/errors.js';
+import { takePriority } from '../src/shared/priority.js';
 import { type Decoded, Recogniser } from '../src/stt/embedded/recogniser.js';
+
+// It computes for tens of milliseconds at a time; threads that take turns go first.
+takePriority('background');
 
 export type RecogniseJob = {
   /** Equal grammars have equal keys. The grammar itself comes along each time: it is small, and a fresh thread may need it. */

@@ -1,16 +1,22 @@
-/** The STT thread: cuts each open turn's audio out of the input ring and streams it to the recogniser. Evented. */
+/** The STT thread (`src/hosts/stt-host.ts`). Evented. */
+import { SttHost } from '../src/hosts/stt-host.js';
 import { nowMs } from '../src/shared/clock.js';
 import { problemOf } from '../src/shared/errors.js';
-import { guarded } from '../src/shared/guard.js';
-import type { FromStt, FromVad, InputGap, MetricsAsk, Released, SlotOrder, ToStt } from '../src/shared/links.js';
-import { Board, Slot } from '../src/shared/slots.js';
+import type { FromVad, InputGap, MetricsAsk, SlotOrder, ToStt } from '../src/shared/links.js';
+import { takePriority } from '../src/shared/priority.js';
+import { inputRateHz } from '../src/shared/units.js';
 import { createStt } from '../src/stt/create.js';
-import { SttSession } from '../src/stt/session.js';
+import type { Listener } from '../src/stt/session.js';
 import { watchLoop } from '../src/telemetry/loop.js';
 import { Recorder } from '../src/telemetry/recorder.js';
+import { turnModelReport } from '../src/telemetry/turn-model-report.js';
 import { type ProviderState, type SttStart, startOf } from '../src/thread-start.js';
+import { PooledTurnModel } from '../src/turn-model/pooled.js';
+import { type TurnModel, windowSeconds } from '../src/turn-model/port.js';
 
 const start = startOf<SttStart>('stt');
+if (start.isPriorityTaken) takePriority('turn');
+const { block, board, pullMs } = start;
 const { main, vad, conversation } = start.ports;
 const recorder = new Recorder('stt', start.strip);
 const provider = createStt(start.stt, {
@@ -18,82 +24,31 @@ const provider = createStt(start.stt, {
   onState: (name, isOpen) =>
     start.control.postMessage({ type: 'provider', stage: 'stt', provider: name, isOpen } satisfies ProviderState),
 });
-const slots = Array.from({ length: start.block.slotCount }, (_, index) => new Slot(start.block, index));
-/** Generation of each open slot; its session exists once conversation has configured it. */
-const open = new Map<number, number>();
-const sessions = new Map<number, SttSession>();
-let missedSamples = 0;
-
-/** Generation that each slot was last closed for. */
-const closed = new Map<number, number>();
-
-const isOpen = (message: { slot: number; generation: number }): boolean => open.get(message.slot) === message.generation;
-
-main.on('message', (message: SlotOrder | InputGap) => {
-  const { slot, generation } = message;
-  if (message.type === 'open') {
-    open.set(slot, generation);
-  } else if (message.type === 'gap') {
-    if (isOpen(message)) sessions.get(slot)?.gap(message.startSample, message.endSample);
-  } else {
-    if (isOpen(message)) {
-      const session = sessions.get(slot);
-      missedSamples += session?.missedSamples ?? 0;
-      session?.close();
-      sessions.delete(slot);
-      open.delete(slot);
-    }
-    closed.set(slot, generation);
-    main.postMessage({ type: 'released', slot, generation } satisfies Released);
-  }
-});
-
-conversation.on('message', (message: ToStt) => {
-  // Ports have no order among each other: the settings of a session may come before main's word that it is open.
-  const isNewer = message.generation > Math.max(open.get(message.slot) ?? 0, closed.get(message.slot) ?? 0);
-  if (message.type === 'configure' && isNewer) open.set(message.slot, message.generation);
-  if (!isOpen(message)) return;
-  const { slot, generation } = message;
-  if (message.type === 'close_turn') {
-    guarded(message, main, () => sessions.get(slot)?.closeTurn(message.turn, message.throughSample));
-    return;
-  }
-  const { language, keywords, grammar } = message;
-  const known = sessions.get(slot);
-  if (known !== undefined) {
-    known.configure({ language, keywords, grammar });
-    return;
-  }
-  const session = new SttSession(slots[slot]!, provider, { language, keywords, grammar }, nowMs, (body) =>
-    conversation.postMessage({ slot, generation, ...body } as FromStt),
-  );
-  sessions.set(slot, session);
-});
-
-vad.on('message', (message: FromVad) => {
-  if (isOpen(message)) guarded(message, main, () => sessions.get(message.slot)?.speech(message));
-});
-
-const ticker = setInterval(() => {
-  for (const [slot, session] of sessions) guarded({ slot, generation: open.get(slot) ?? 0 }, main, () => session.pull());
-  Atomics.add(start.board, Board.sttBeat, 1);
-}, start.pullMs);
-recorder.figures = () => {
-  let missed = missedSamples;
-  for (const session of sessions.values()) missed += session.missedSamples;
-  return { gauges: [], counters: [{ name: 'parley_input_overrun_samples_total', labels: 'reader="stt"', value: missed }] };
+let turnModel: TurnModel | undefined;
+const listener: Listener = {
+  windowSamples: windowSeconds * inputRateHz,
+  judge: async (audio) => turnModel?.judge({ kind: 'audio', audio }),
 };
+const host = new SttHost(
+  { block, board, provider, recorder, pullMs, listener: start.turnModel === undefined ? undefined : listener },
+  {
+    toMain: (message) => main.postMessage(message),
+    toConversation: (message) => conversation.postMessage(message),
+  },
+);
+main.on('message', (message: SlotOrder | InputGap) => host.fromMain(message));
+conversation.on('message', (message: ToStt) => host.fromConversation(message));
+vad.on('message', (message: FromVad) => host.fromVad(message));
 const loop = watchLoop(recorder);
 
 start.control.on('message', (message: MetricsAsk | { type: 'stop' }) => {
   if (message.type === 'metrics') {
-    start.control.postMessage(recorder.answer(message, [], recorder.figures().counters));
+    start.control.postMessage(recorder.answer(message, [], host.figures().counters));
     return;
   }
-  clearInterval(ticker);
+  host.close();
   loop.stop();
-  for (const session of sessions.values()) session.close();
-  void provider.close().finally(() => {
+  void Promise.allSettled([provider.close(), turnModel?.close()]).then(() => {
     for (const port of [main, vad, conversation, start.control]) port.close();
   });
 });
@@ -104,7 +59,10 @@ try {
   if (start.stt.provider === 'embedded') await warmth;
   else
     warmth.catch((error: unknown) => recorder.count('parley_errors_total', `stage="stt",error_type="${problemOf(error).kind}"`));
-  start.control.postMessage({ type: 'ready', says: [`recognition: ${provider.name}`] });
+  if (start.turnModel !== undefined)
+    turnModel = await PooledTurnModel.open(start.turnModel.path, { now: nowMs, onOutcome: turnModelReport(recorder) });
+  const says = [`recognition: ${provider.name}`, ...(turnModel === undefined ? [] : [`turn model: ${turnModel.name}`])];
+  start.control.postMessage({ type: 'ready', says });
 } catch (error) {
   start.control.postMessage({ type: 'failed', problem: problemOf(error) });
 }

@@ -3,8 +3,12 @@
  * Blocked in `Atomics.wait` between jobs, busy for tens of milliseconds during one; holds no session state.
  */
 import { move, transferableSymbol, valueSymbol } from 'piscina';
+import { takePriority } from '../src/shared/priority.js';
 import type { Flite, Speech, SynthesisOptions } from '../src/tts/embedded/flite.js';
 import { loadFlite } from '../src/tts/embedded/flite.js';
+
+// It computes for tens of milliseconds at a time; threads that take turns go first.
+takePriority('background');
 
 export type SynthesisJob = SynthesisOptions & { readonly text: string };
 

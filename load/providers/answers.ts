@@ -3,6 +3,7 @@
  * Pure apart from the script; runs on the simulator's main thread.
  */
 import * as z from 'zod';
+import { likeness } from './likeness.js';
 import { pickOf, type Random, randomOf } from './seeded.js';
 
 const toolCallSchema = z.strictObject({
@@ -12,7 +13,10 @@ const toolCallSchema = z.strictObject({
 });
 
 export const answerSchema = z.strictObject({
-  /** Part of the last user message (case does not matter), `/regular expression/flags`, or `*` for everything else. */
+  /**
+   * Part of the last user message (case does not matter), `/regular expression/flags`, `~text` for the one of several texts that the end of the
+   * message is most like, or `*` for everything else.
+   */
   match: z.string().min(1),
   /** Part of the system message, when several agents are told apart. */
   system: z.string().min(1).optional(),
@@ -40,10 +44,25 @@ export type Asked = {
   readonly toolResult: string | undefined;
 };
 
-type Rule = { readonly answer: ScriptedAnswer; readonly matches: (text: string) => boolean; left: number };
+/** `degreeOf`: how well the rule fits a text, above 0 if it does at all; the best wins, the first of equals. */
+type Rule = { readonly answer: ScriptedAnswer; readonly degreeOf: (text: string) => number; left: number };
+
+/** A part of the message, or an expression, is meant for this message: no likeness is above it. */
+const certain = 2;
+/** `*` is below every likeness. */
+const fallback = Number.MIN_VALUE;
+
+function degreesOf(match: string): (text: string) => number {
+  if (match === '*') return () => fallback;
+  if (match.startsWith('~')) {
+    const wanted = match.slice(1);
+    return (text) => likeness(text, wanted);
+  }
+  const matches = matcherOf(match);
+  return (text) => (matches(text) ? certain : 0);
+}
 
 function matcherOf(match: string): (text: string) => boolean {
-  if (match === '*') return () => true;
   const [, source, flags] = /^\/(.+)\/([a-z]*)$/s.exec(match) ?? [];
   if (source !== undefined) {
     const expression = new RegExp(source, flags?.replace('g', ''));
@@ -58,7 +77,7 @@ export class AnswerBook {
 
   /** Throws SyntaxError for a regular expression that is none. */
   add(answer: ScriptedAnswer): void {
-    this.#rules.push({ answer, matches: matcherOf(answer.match), left: answer.times ?? Number.POSITIVE_INFINITY });
+    this.#rules.push({ answer, degreeOf: degreesOf(answer.match), left: answer.times ?? Number.POSITIVE_INFINITY });
   }
 
   clear(): void {
@@ -69,13 +88,9 @@ export class AnswerBook {
     return this.#rules.length;
   }
 
-  /** The first answer that matches, with `*` only when no other does; without any, a reply of our own. */
+  /** The first answer that matches, then the one whose text is most alike, `*` only when no other does; without any, a reply of our own. */
   answer(asked: Asked, seed: number): PlannedAnswer {
-    const fits = (rule: Rule): boolean =>
-      rule.left > 0 &&
-      rule.matches(asked.user) &&
-      (rule.answer.system === undefined || asked.system.includes(rule.answer.system));
-    const rule = this.#rules.find((each) => each.answer.match !== '*' && fits(each)) ?? this.#rules.find(fits);
+    const rule = this.#bestFor(asked);
     if (asked.toolResult !== undefined) {
       return { text: rule?.answer.afterTool ?? `All right. The result is ${asked.toolResult.slice(0, 80)}.`, toolCalls: [] };
     }
@@ -87,6 +102,19 @@ export class AnswerBook {
       argumentsText: typeof call.arguments === 'string' ? call.arguments : JSON.stringify(call.arguments ?? {}),
     }));
     return { text: text ?? '', toolCalls: calls };
+  }
+
+  #bestFor({ system, user }: Asked): Rule | undefined {
+    let best: Rule | undefined;
+    let bestDegree = 0;
+    for (const rule of this.#rules) {
+      if (rule.left <= 0 || (rule.answer.system !== undefined && !system.includes(rule.answer.system))) continue;
+      const degree = rule.degreeOf(user);
+      if (degree <= bestDegree) continue;
+      best = rule;
+      bestDegree = degree;
+    }
+    return best;
   }
 }
 

@@ -27,6 +27,14 @@ export type Clip = {
   length: number;
   /** In order of their start. */
   readonly words: ClipWord[];
+  /** Only requests whose prompt names it hear the clip; empty: those that name no known group. */
+  readonly group: string;
+  /** How much louder the clip is expected to arrive than it was registered, in dB; unknown: anything within 30 dB. */
+  readonly gainDb: number | undefined;
+  /** By how much it must be stronger than everything else to be understood, in place of the recogniser's 5 dB. */
+  readonly snrMinDb: number | undefined;
+  /** Share of its words that are misheard, in place of the simulator's own. */
+  readonly wordErrorRatio: number | undefined;
 };
 
 export const clipSchema = z
@@ -39,6 +47,14 @@ export const clipSchema = z
     words: z.array(z.tuple([z.number().min(0), z.number().min(0), z.string().min(1).max(100)])),
     /** The audio continues the clip of that id (16 kHz only); words may lie anywhere in the whole. */
     append: z.boolean().optional(),
+    /** For several callers at once whose words must not be mistaken for one another's: see `Clip`. */
+    group: z
+      .string()
+      .regex(/^[\w:-]{1,100}$/)
+      .optional(),
+    gainDb: z.number().min(-60).max(30).optional(),
+    snrMinDb: z.number().min(-20).max(60).optional(),
+    wordErrorRatio: z.number().min(0).max(1).optional(),
   })
   .refine((clip) => (clip.pcmBase64 === undefined) !== (clip.path === undefined), 'give either pcmBase64 or path')
   .refine((clip) => clip.pcmBase64 === undefined || clip.rateHz !== undefined, 'pcmBase64 needs rateHz');
@@ -95,13 +111,16 @@ export class ClipLibrary {
       return known;
     }
     const words = wordsOf(registration, audio, audio.length);
-    if (known !== undefined && isEqual(known, audio)) {
+    const { id, group = '', gainDb, snrMinDb, wordErrorRatio } = registration;
+    const way = { group, gainDb, snrMinDb, wordErrorRatio };
+    const isSameWay = known !== undefined && Object.entries(way).every(([name, value]) => known[name as keyof Clip] === value);
+    if (known !== undefined && isSameWay && isEqual(known, audio)) {
       // The same audio again (a load program that is run twice) keeps its place in the indexes.
       known.words.splice(0, known.words.length, ...words);
       return known;
     }
     if (known !== undefined) this.#retire(known);
-    const clip: Clip = { id: registration.id, audio, length: audio.length, words };
+    const clip: Clip = { id, audio, length: audio.length, words, ...way };
     this.#clips.set(clip.id, clip);
     this.#samples += audio.length;
     return clip;

@@ -32,6 +32,8 @@ export type Entry = {
   isFinal?: boolean;
   /** Recognition: what was answered. Synthesis: what was spoken. */
   text?: string;
+  /** Recognition: the group of clips that the prompt named (`clips.ts`), if any. */
+  group?: string;
   /** How the words were found. */
   exactRatio?: number;
   contextId?: string;

@@ -1,14 +1,33 @@
 /**
- * The simulated recogniser: which registered words received audio contains. A word is heard only if four fifths of its samples arrived;
- * audio that nobody registered, and silence, have no words. Runs on the simulator's main thread.
+ * The simulated recogniser: which registered words received audio contains. A word is heard only if four fifths of its samples arrived unchanged,
+ * or if it arrived changed but stronger than everything else; audio that nobody registered, and silence, have no words. Runs on the simulator's
+ * main thread.
  */
 import type { Clip, ClipLibrary, ClipWord } from './clips.js';
-import { CorrelationIndex } from './correlation-match.js';
+import { CorrelationIndex, type Fit, Signal } from './correlation-match.js';
 import { ExactIndex, type Segment } from './exact-match.js';
+import { narrowbandOf } from './narrowband.js';
 import { pickOf, randomOf } from './seeded.js';
 
 /** Share of a word's samples that must have arrived. */
 const coverageMin = 0.8;
+/** A word that was changed on the way must be this much stronger than the rest, in dB, together with what is said around it. */
+const snrMinDb = 5;
+/** By itself it may be weaker: a listener guesses a swallowed "the". */
+const ownSlackDb = 8;
+/** What is said around it: so much in all. */
+const contextSamples = 9600;
+/** How far its level may be from what its clip is expected to arrive with, and from the registered one when nothing is said. */
+const gainToleranceDb = 6;
+const gainMaxDb = 30;
+/** Level of a clip's words (root mean square) as they arrive: below it nobody hears them. */
+const wordLevelMinDb = -50;
+/** So much of a clip around what was found of it is looked at as well: in noise most of a word may be hidden. */
+const reachSamples = 16_000;
+/** One word found in two ways lies no further apart. */
+const sameWordSamples = 1600;
+/** Two hearings of one clip do not overlap by more: where it was lost in between, its place is only known to some samples. */
+const overlapSamplesMax = 160;
 /** A word that sounds this near the end makes the audio unfinished (a partial), not paused. */
 const partialTailSamples = 1600;
 /** 20 ms blocks; one above this RMS (-50 dBFS) is audible. */
@@ -55,17 +74,29 @@ export type WordErrors = { readonly ratio: number; readonly seed: number };
 
 /** What becomes of a word; the same word of the same clip always meets the same fate, so partials agree with finals. */
 function spelled(clip: Clip, index: number, text: string, errors: WordErrors): string {
-  if (errors.ratio <= 0) return text;
+  const ratio = clip.wordErrorRatio ?? errors.ratio;
+  if (ratio <= 0) return text;
   const random = randomOf(errors.seed, 'word', clip.id, index);
-  if (random() >= errors.ratio) return text;
+  if (random() >= ratio) return text;
   if (random() < 0.3) return '';
   const punctuation = /[.,!?;:…]*$/.exec(text)?.[0] ?? '';
   return pickOf(random, confusions) + punctuation;
 }
 
-type Coverage = { readonly word: ClipWord; readonly index: number; samples: number; readonly atSample: number };
+/** `samples`: how many were found unchanged. `isFound`: some part of it was found. */
+type Coverage = {
+  readonly word: ClipWord;
+  readonly index: number;
+  samples: number;
+  isChanged: boolean;
+  readonly isFound: boolean;
+  readonly atSample: number;
+};
 /** One hearing of one clip: words of a clip that is played twice are heard twice. */
-type Pass = { readonly clip: Clip; clipEnd: number; readonly coverages: Map<number, Coverage> };
+type Pass = { readonly clip: Clip; readonly segments: Segment[]; clipEnd: number; readonly coverages: Map<number, Coverage> };
+
+/** Clips that are heard together, and where to look for them. */
+type Group = { readonly clips: Set<Clip>; readonly exact: ExactIndex; readonly correlation: CorrelationIndex };
 
 function indexOfFirstWordEndingAfter(words: readonly ClipWord[], sample: number): number {
   // Words are ordered by their start and may overlap, so the ends are only nearly ordered: a few words back is far enough.
@@ -79,7 +110,7 @@ function indexOfFirstWordEndingAfter(words: readonly ClipWord[], sample: number)
   return Math.max(0, low - 8);
 }
 
-function cover(pass: Pass, segment: Segment): void {
+function cover(pass: Pass, segment: Segment, isExact: boolean): void {
   const clipTo = segment.clipFrom + segment.to - segment.from;
   const { words } = segment.clip;
   for (let index = indexOfFirstWordEndingAfter(words, segment.clipFrom); index < words.length; index += 1) {
@@ -87,23 +118,69 @@ function cover(pass: Pass, segment: Segment): void {
     if (word.startSample >= clipTo) break;
     const samples = Math.min(word.endSample, clipTo) - Math.max(word.startSample, segment.clipFrom);
     if (samples <= 0) continue;
-    const coverage = pass.coverages.get(index);
-    if (coverage !== undefined) coverage.samples += samples;
-    else pass.coverages.set(index, { word, index, samples, atSample: segment.from + word.startSample - segment.clipFrom });
+    let coverage = pass.coverages.get(index);
+    if (coverage === undefined) {
+      const atSample = segment.from + word.startSample - segment.clipFrom;
+      coverage = { word, index, samples: 0, isChanged: false, isFound: true, atSample };
+      pass.coverages.set(index, coverage);
+    }
+    if (isExact) coverage.samples += samples;
+    else coverage.isChanged = true;
   }
   pass.clipEnd = clipTo;
 }
 
-function passesOf(segments: readonly Segment[]): Pass[] {
+/** `segments` in order; those in `exact` were found unchanged. */
+function passesOf(segments: readonly Segment[], exact: ReadonlySet<Segment>): Pass[] {
   const passes: Pass[] = [];
   for (const segment of segments) {
     const last = passes.at(-1);
-    const goesOn = last !== undefined && last.clip === segment.clip && segment.clipFrom >= last.clipEnd;
-    const pass = goesOn ? last : { clip: segment.clip, clipEnd: 0, coverages: new Map<number, Coverage>() };
+    const goesOn = last !== undefined && last.clip === segment.clip && segment.clipFrom >= last.clipEnd - overlapSamplesMax;
+    const pass = goesOn ? last : { clip: segment.clip, segments: [], clipEnd: 0, coverages: new Map<number, Coverage>() };
     if (!goesOn) passes.push(pass);
-    cover(pass, segment);
+    pass.segments.push(segment);
+    cover(pass, segment, exact.has(segment));
   }
+  for (const pass of passes) if (pass.segments.some((segment) => !exact.has(segment))) reach(pass);
   return passes;
+}
+
+/** Adds the words around and between what was found of a clip that arrived changed. */
+function reach(pass: Pass): void {
+  const [first, last] = [pass.segments[0]!, pass.segments.at(-1)!];
+  for (const [index, word] of pass.clip.words.entries()) {
+    if (pass.coverages.has(index)) continue;
+    if (word.endSample < first.clipFrom - reachSamples || word.startSample > pass.clipEnd + reachSamples) continue;
+    const near = pass.segments.findLast(({ clipFrom }) => clipFrom <= word.startSample) ?? first;
+    const atSample = word.startSample - near.clipFrom + near.from;
+    if (atSample < first.from - reachSamples || atSample > last.to + reachSamples) continue;
+    pass.coverages.set(index, { word, index, samples: 0, isChanged: true, isFound: false, atSample });
+  }
+}
+
+/** In dBFS, of all its words. */
+function levelOf({ audio, words }: Clip): number {
+  let energy = 0;
+  let count = 0;
+  for (const { startSample, endSample } of words) {
+    for (let index = startSample; index < endSample; index += 1) energy += audio[index]! ** 2;
+    count += endSample - startSample;
+  }
+  return 10 * Math.log10(energy / count / 32768 ** 2);
+}
+
+/** `fitOf`: how samples of the clip arrived. */
+function isUnderstood(clip: Clip, word: ClipWord, fitOf: (from: number, to: number) => Fit): boolean {
+  const reach = Math.max(0, contextSamples - (word.endSample - word.startSample)) / 2;
+  const context = fitOf(Math.max(0, Math.floor(word.startSample - reach)), Math.ceil(word.endSample + reach));
+  const own = fitOf(word.startSample, word.endSample);
+  const snrDb = clip.snrMinDb ?? snrMinDb;
+  if (context.snrDb < snrDb || own.snrDb < snrDb - ownSlackDb) return false;
+  // What was gated away has no energy; what was lost has no place.
+  if (own.totalDb < context.gainDb - gainToleranceDb || own.missingRatio > 1 - coverageMin) return false;
+  const expectedDb = clip.gainDb ?? 0;
+  if (Math.abs(context.gainDb - expectedDb) > (clip.gainDb === undefined ? gainMaxDb : gainToleranceDb)) return false;
+  return levelOf(clip) + context.gainDb >= wordLevelMinDb;
 }
 
 /** Audible blocks of `audio`, as bits. */
@@ -120,8 +197,7 @@ function audibleBlocks(audio: Int16Array): Uint8Array {
 
 export class Recogniser {
   readonly library: ClipLibrary;
-  readonly #exact = new ExactIndex();
-  readonly #correlation = new CorrelationIndex();
+  readonly #groups = new Map<string, Group>();
 
   constructor(library: ClipLibrary) {
     this.library = library;
@@ -129,60 +205,81 @@ export class Recogniser {
 
   /** To be called after each registration. */
   index(clip: Clip): void {
-    this.#exact.add(clip);
+    let group = this.#groups.get(clip.group);
+    if (group === undefined) {
+      group = { clips: new Set(), exact: new ExactIndex(), correlation: new CorrelationIndex() };
+      this.#groups.set(clip.group, group);
+    }
+    group.clips.add(clip);
+    group.exact.add(clip);
   }
 
   clear(): void {
     this.library.clear();
-    this.#exact.clear();
-    this.#correlation.clear();
+    this.#groups.clear();
   }
 
-  /** The words in `audio` (16 kHz, mono), in its order. */
-  hear(audio: Int16Array, errors: WordErrors): Heard {
+  /** The known group of clips that `prompt` names; empty without one. */
+  groupOf(prompt: string): string {
+    return prompt.split(/[,\s]+/).find((name) => this.#groups.has(name)) ?? '';
+  }
+
+  /** The words in `audio` (16 kHz, mono), in its order. `prompt`: of the request; may name a group of clips. */
+  hear(audio: Int16Array, errors: WordErrors, prompt = ''): Heard {
     const blocks = audibleBlocks(audio);
-    const exact = this.#exact.find(audio);
+    const isAudible = blocks.includes(1);
+    const group = this.#groups.get(this.groupOf(prompt));
+    if (group === undefined) return { words: [], isAudible, isPaused: true, exactRatio: audio.length === 0 ? 1 : 0 };
+    const exact = group.exact.find(audio);
     const exactSamples = exact.reduce((sum, segment) => sum + segment.to - segment.from, 0);
-    const segments = this.#withCorrelated(audio, blocks, exact);
-    const words: (HeardWord & { readonly atSample: number })[] = [];
+    const stretches = unplacedStretches(blocks, audio.length, exact);
+    const narrow = stretches.length === 0 ? undefined : new Signal(narrowbandOf(audio));
+    const segments = narrow === undefined ? exact : withCorrelated(group, narrow, stretches, exact);
+    const words: (HeardWord & { readonly word: ClipWord; readonly atSample: number })[] = [];
     let isPaused = true;
-    for (const pass of passesOf(segments)) {
-      for (const { word, index, samples, atSample } of pass.coverages.values()) {
+    for (const { clip, coverages, segments: places } of passesOf(segments, new Set(exact))) {
+      for (const { word, index, samples, isChanged, isFound, atSample } of coverages.values()) {
         const length = word.endSample - word.startSample;
         const endsAt = atSample + length;
-        if (endsAt > audio.length - partialTailSamples) isPaused = false;
-        if (samples < coverageMin * length) continue;
+        if (isFound && endsAt > audio.length - partialTailSamples) isPaused = false;
+        if (samples < coverageMin * length) {
+          if (!isChanged || narrow === undefined) continue;
+          if (!isUnderstood(clip, word, (from, to) => group.correlation.fit(narrow, places, from, to))) continue;
+        }
         const whole = endsAt <= audio.length ? word.text : word.text.replace(/[.,!?;:…]+$/, '');
-        const text = spelled(pass.clip, index, whole, errors);
-        if (text !== '') words.push({ text, startMs: atSample / 16, endMs: Math.min(endsAt, audio.length) / 16, atSample });
+        const text = spelled(clip, index, whole, errors);
+        const isTwice = words.some((other) => other.word === word && Math.abs(other.atSample - atSample) < sameWordSamples);
+        if (text !== '' && !isTwice)
+          words.push({ text, startMs: atSample / 16, endMs: Math.min(endsAt, audio.length) / 16, atSample, word });
       }
     }
     words.sort((left, right) => left.atSample - right.atSample);
     return {
       words: words.map(({ text, startMs, endMs }) => ({ text, startMs: Math.max(0, startMs), endMs })),
-      isAudible: blocks.includes(1),
+      isAudible,
       isPaused,
       exactRatio: audio.length === 0 ? 1 : exactSamples / audio.length,
     };
   }
-
-  /** `exact` and what correlation finds in the audible stretches between. */
-  #withCorrelated(audio: Int16Array, blocks: Uint8Array, exact: readonly Segment[]): Segment[] {
-    if (this.library.clips.length === 0) return [];
-    const segments = [...exact];
-    for (const stretch of unplacedStretches(blocks, audio.length, exact)) {
-      const neighbour = exact.findLast((segment) => segment.to <= stretch.to) ?? exact[0];
-      const found = this.#correlation.find(this.library.clips, audio, stretch.from, stretch.to, neighbour);
-      // What was found exactly is true; correlation only fills what lies between.
-      segments.push(...found.filter((each) => !exact.some((other) => other.from < each.to && each.from < other.to)));
-    }
-    return segments.sort((left, right) => left.from - right.from);
-  }
 }
+
+/** `exact` and what correlation finds in the audible stretches between. */
+function withCorrelated(group: Group, narrow: Signal, stretches: readonly Stretch[], exact: readonly Segment[]): Segment[] {
+  const segments = [...exact];
+  for (const { from, to } of stretches) {
+    const neighbour = exact.findLast((segment) => segment.to <= to) ?? exact[0];
+    const found = group.correlation.find(group.clips, narrow, from, to, neighbour);
+    // What was found exactly is true; correlation only fills what lies between.
+    segments.push(...found.filter((each) => !exact.some((other) => other.from < each.to && each.from < other.to)));
+  }
+  return segments.sort((left, right) => left.from - right.from);
+}
+
+type Stretch = { readonly from: number; readonly to: number };
 
 /** Stretches of audible blocks that no exact segment covers; those less than `bridgeBlocks` apart
  * are one stretch, and the quiet edges of words around it belong to it. */
-function unplacedStretches(blocks: Uint8Array, length: number, exact: readonly Segment[]): { from: number; to: number }[] {
+function unplacedStretches(blocks: Uint8Array, length: number, exact: readonly Segment[]): Stretch[] {
   const open = blocks.slice();
   for (const segment of exact) {
     open.fill(0, Math.ceil(segment.from / blockSamples), Math.floor(segment.to / blockSamples));

@@ -22,7 +22,7 @@ import { Journal } from './journal.js';
 import { Dealer, type ProfileName, profiles } from './profile.js';
 import { Recogniser } from './recognise.js';
 import { Schedule } from './schedule.js';
-import { isKeyAccepted, type Services, simulatorName } from './services.js';
+import { isKeyAccepted, type Services, type SimulatedVoice, simulatorName } from './services.js';
 import { audioSpeech, speechBytesMax, textToSpeech } from './speech.js';
 import { transcribe, uploadBytesMax } from './transcriptions.js';
 import { VoiceThread } from './voice-thread.js';
@@ -50,6 +50,14 @@ export type Providers = {
   /** What the control interface works on, for tests in the same process. */
   readonly services: Services;
   /** Cuts every connection and leaves nothing behind. */
+  close(): Promise<void>;
+};
+
+/** The simulator without a port: connections are given to `server` by its event `connection`. */
+export type ProviderServer = {
+  readonly services: Services;
+  readonly server: Server;
+  /** Ends all work and cuts the WebSockets; other connections are the caller's. */
   close(): Promise<void>;
 };
 
@@ -236,15 +244,18 @@ async function listen(server: Server, port: number, host: string): Promise<Addre
   return server.address() as AddressInfo;
 }
 
-/** Starts the simulator. Rejects when the port is taken, the voice is missing or a clip or fault is malformed. */
-export async function startProviders(options: ProvidersOptions = {}): Promise<Providers> {
+/** Everything of the simulator but its port. Rejects when a clip or fault is malformed. `voice` is closed with it. */
+export async function createProviders(
+  options: Omit<ProvidersOptions, 'port' | 'host' | 'isVoicePrepared'>,
+  voice: SimulatedVoice,
+): Promise<ProviderServer> {
   const services: Services = {
     schedule: new Schedule(),
     journal: new Journal(),
     faults: new FaultBook(),
     answers: new AnswerBook(),
     recogniser: new Recogniser(new ClipLibrary()),
-    voice: new VoiceThread(),
+    voice,
     memory: new MessageMemory(),
     dealer: new Dealer(profiles[options.profile ?? 'reference'], options.seed ?? 1),
     wordErrorRatio: options.wordErrorRatio ?? 0,
@@ -263,8 +274,26 @@ export async function startProviders(options: ProvidersOptions = {}): Promise<Pr
     for (const socket of sockets) socket.stop();
     for (const client of webSockets.clients) client.terminate();
     for (const socket of upgrades.upgraded) socket.destroy();
+    await services.voice.close();
+  };
+  try {
+    for (const { registration, folder } of options.clips === undefined ? [] : await readClipFiles(options.clips)) {
+      await registerClips(services, registration, folder);
+    }
+    if (options.faults !== undefined) addFaults(services, options.faults);
+    return { services, server, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** Starts the simulator. Rejects when the port is taken, the voice is missing or a clip or fault is malformed. */
+export async function startProviders(options: ProvidersOptions = {}): Promise<Providers> {
+  const { services, server, close: end } = await createProviders(options, new VoiceThread());
+  const close = async (): Promise<void> => {
     await Promise.all([
-      services.voice.close(),
+      end(),
       new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
@@ -272,10 +301,6 @@ export async function startProviders(options: ProvidersOptions = {}): Promise<Pr
     ]);
   };
   try {
-    for (const { registration, folder } of options.clips === undefined ? [] : await readClipFiles(options.clips)) {
-      await registerClips(services, registration, folder);
-    }
-    if (options.faults !== undefined) addFaults(services, options.faults);
     if (options.isVoicePrepared === true) services.voice.prepare(replyTexts.join(' '));
     const host = options.host ?? '127.0.0.1';
     const { port } = await listen(server, options.port ?? 0, host);

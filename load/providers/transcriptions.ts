@@ -32,6 +32,7 @@ type TranscriptionRequest = {
   readonly language: string;
   readonly temperature: number;
   readonly wantsWords: boolean;
+  readonly prompt: string;
 };
 
 function readRequest(body: Buffer, contentType: string | undefined): TranscriptionRequest {
@@ -60,8 +61,8 @@ function readRequest(body: Buffer, contentType: string | undefined): Transcripti
   if (language !== '' && !/^[a-z]{2,3}$/.test(language)) throw new Refusal(400, 'language must be an ISO 639-1 code');
   const temperature = Number(textOf('temperature') ?? '0');
   if (!(temperature >= 0 && temperature <= 1)) throw new Refusal(400, 'temperature must be between 0 and 1');
-  if ((textOf('prompt') ?? '').length > promptCharsMax)
-    throw new Refusal(400, `prompt may have at most ${promptCharsMax} characters`);
+  const prompt = textOf('prompt') ?? '';
+  if (prompt.length > promptCharsMax) throw new Refusal(400, `prompt may have at most ${promptCharsMax} characters`);
   if (textOf('stream') === 'true') throw new Refusal(400, 'stream is not supported for this model');
   const granularities = parts
     .filter((part) => part.name === 'timestamp_granularities[]')
@@ -72,7 +73,7 @@ function readRequest(body: Buffer, contentType: string | undefined): Transcripti
   if (granularities.length > 0 && format !== 'verbose_json') {
     throw new Refusal(400, 'timestamp_granularities needs response_format verbose_json');
   }
-  return { file: file.data, format, language, temperature, wantsWords: granularities.includes('word') };
+  return { file: file.data, format, language, temperature, wantsWords: granularities.includes('word'), prompt };
 }
 
 /** Groq starts its text with a space, as the model writes it; OpenAI trims it. */
@@ -137,7 +138,10 @@ export async function transcribe(exchange: Exchange, body: Buffer, flavour: Tran
   const audioMs = (audio.length * 1000) / inputRateHz;
   if (audioMs < audioMsMin) throw new Refusal(400, 'Audio file is too short. Minimum audio length is 0.01 seconds.');
 
-  const heard = services.recogniser.hear(audio, { ratio: services.wordErrorRatio, seed: services.dealer.seed });
+  const errors = { ratio: services.wordErrorRatio, seed: services.dealer.seed };
+  const group = services.recogniser.groupOf(asked.prompt);
+  if (group !== '') entry.group = group;
+  const heard = services.recogniser.hear(audio, errors, asked.prompt);
   const heardText = heard.words.map((word) => word.text).join(' ');
   const text = exchange.fault?.kind === 'phantom_words' ? (exchange.fault.text ?? 'Thank you.') : heardText;
   entry.audioMs = audioMs;

@@ -100,10 +100,7 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
   const zero = caller.openedAtMonotonicMs;
   const onsetAtMs = zero + said.speechStartMs;
   const untilAtMs = zero + (answer?.onsetMs ?? said.speechEndMs + answerWaitMs);
-  const near = log.filter((line) => at(line) >= onsetAtMs - 50 && at(line) <= untilAtMs);
-  const verdicts = near.filter(({ event }) => event === 'turn.verdict');
-  const real = verdicts.find((line) => line['is'] === 'real');
-  const hold = near.findLast((line) => line.event === 'turn.hold' && (real === undefined || at(line) <= at(real)));
+  const { holdAtMs, verdictAtMs, reason, falseVerdicts } = verdictsIn(log, onsetAtMs, untilAtMs);
   const notice = caller.events.find(({ type, atMs }) => type === 'interruption' && zero + atMs >= onsetAtMs);
   const chunks = caller.events.filter(({ type, eventId }) => type === 'audio' && eventId === reply.eventId);
   const stale = caller.events.filter(
@@ -111,7 +108,7 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
       type === 'audio' && notice !== undefined && atMs >= notice.atMs && eventId !== undefined && eventId <= notice.eventId!,
   );
   const clip = trial.phrase.clip;
-  const still = hold && stillAfter(caller, reply, at(hold) - zero);
+  const still = holdAtMs === undefined ? undefined : stillAfter(caller, reply, holdAtMs - zero);
   const lines = log.filter((line) => at(line) >= onsetAtMs - 1000 && at(line) <= untilAtMs);
   return {
     topic: trial.topic,
@@ -119,10 +116,7 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
     delayMs: trial.delayMs,
     onsetAtMs,
     voicedAtMs: zero + said.startMs + firstVoicedSample(clip.samples) / samplesPerMs,
-    holdAtMs: hold && at(hold),
-    verdictAtMs: real && at(real),
-    reason: real && String(real['reason']),
-    falseVerdicts: verdicts.filter((line) => line['is'] === 'false').length,
+    ...{ holdAtMs, verdictAtMs, reason, falseVerdicts },
     lastFrameAtMs: zero + chunks.at(-1)!.atMs,
     silentAtMs: zero + reply.lastAudibleMs!,
     heldFrameAtMs: still && zero + still.frameMs,
@@ -133,6 +127,24 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
     log: lines.map(
       (line) => `${(at(line) - onsetAtMs).toFixed(0)} ${line.event} ${line['is'] ?? ''} ${line['reason'] ?? line['hold'] ?? ''}`,
     ),
+  };
+}
+
+/** What the engine decided about a caller who spoke from `onsetAtMs` on: the first real verdict, and the last HOLD before it. */
+export function verdictsIn(
+  log: readonly LogLine[],
+  onsetAtMs: number,
+  untilAtMs: number,
+): Pick<Outcome, 'holdAtMs' | 'verdictAtMs' | 'reason' | 'falseVerdicts'> {
+  const near = log.filter((line) => at(line) >= onsetAtMs - 50 && at(line) <= untilAtMs);
+  const verdicts = near.filter(({ event }) => event === 'turn.verdict');
+  const real = verdicts.find((line) => line['is'] === 'real');
+  const hold = near.findLast((line) => line.event === 'turn.hold' && (real === undefined || at(line) <= at(real)));
+  return {
+    holdAtMs: hold && at(hold),
+    verdictAtMs: real && at(real),
+    reason: real && String(real['reason']),
+    falseVerdicts: verdicts.filter((line) => line['is'] === 'false').length,
   };
 }
 

@@ -12,7 +12,7 @@ import { describeFormat } from '../../src/wire/formats.js';
 import { type Beat, framePeriodMs } from '../beat.js';
 import type { Closed, Said } from '../caller.js';
 import { addressOf } from '../caller.js';
-import { parseEvent, parseMetadata } from '../client-messages.js';
+import { type Metadata, parseEvent, parseMetadata } from '../client-messages.js';
 import type { Clip } from '../clip.js';
 import { frameSamples } from '../microphone.js';
 import { AudioScan } from './audio-scan.js';
@@ -59,6 +59,7 @@ export class LeanCaller implements Party {
   closed: Closed | undefined;
   staleCount = 0;
   readonly openedAtMonotonicMs: number;
+  readonly conversationId: string;
   readonly #options: LeanOptions;
   readonly #socket: WebSocket;
   readonly #raw: Socket;
@@ -135,8 +136,9 @@ export class LeanCaller implements Party {
     socket: WebSocket,
     raw: Socket,
     openedAtMs: number,
-    { inputFormat, outputFormat }: { inputFormat: AudioFormat; outputFormat: AudioFormat },
+    { conversationId, inputFormat, outputFormat }: Pick<Metadata, 'conversationId' | 'inputFormat' | 'outputFormat'>,
   ) {
+    this.conversationId = conversationId;
     this.#options = options;
     this.#socket = socket;
     this.#raw = raw;
@@ -168,6 +170,12 @@ export class LeanCaller implements Party {
       speechEndMs: startMs + clip.lastSample / samplesPerMs,
       voiceEndMs: startMs + clip.voiceEndSample / samplesPerMs,
     };
+  }
+
+  /** A turn that is typed. */
+  type(text: string): void {
+    const message = JSON.stringify({ type: 'user_message', text });
+    if (this.#socket.readyState === WebSocket.OPEN) this.#raw.write(textFrame(message));
   }
 
   waitFor<T>(look: () => T | undefined, timeoutMs: number): Promise<T | undefined> {

@@ -124,8 +124,17 @@ export class AgentDirectory {
     return { ...agent, conversation_config: { ...agent.conversation_config, agent: speaker }, secrets };
   }
 
+  /** Told of each agent that was written or deleted here, so that other processes hear of it. */
+  onChanged: (agentId: string) => void = () => undefined;
+
   /** An agent was written or deleted: calls to come get the new one. */
-  changed(agentId: string): Promise<void> {
+  async changed(agentId: string): Promise<void> {
+    await this.changedElsewhere(agentId);
+    this.onChanged(agentId);
+  }
+
+  /** By another process, in the store that both use. */
+  changedElsewhere(agentId: string): Promise<void> {
     return this.#tellings.run(agentId, async () => {
       const session = await this.session(agentId);
       this.#announce({ type: 'agent_changed', agentId, agent: session?.agent, version: session?.version ?? 0 });
@@ -172,7 +181,7 @@ export class AgentDirectory {
     for (const [agentId, agent] of this.#files) {
       const { tool_ids: toolIds } = agent.conversation_config.agent.prompt;
       const isOther = toolIds.length > 0 || secretIdsOf(agent).length > 0;
-      if (isOther || (await this.#store.agent(agentId)) !== undefined) await this.changed(agentId);
+      if (isOther || (await this.#store.agent(agentId)) !== undefined) await this.changedElsewhere(agentId);
     }
   }
 }

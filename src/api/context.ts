@@ -4,7 +4,7 @@ import type { AgentDirectory } from './agent-directory.js';
 import type { ConversationBook } from './conversation-book.js';
 import type { Recordings } from './recording.js';
 import type { Retention } from './retention.js';
-import type { SeriesHistory } from './series-history.js';
+import type { SeriesQuery } from './series-history.js';
 import type { ApiSetup } from './setup.js';
 import type { ToolUsage } from './tool-usage.js';
 
@@ -21,12 +21,8 @@ export type ApiContext = {
   readonly retention: Retention;
   /** How often tools ran and how long they took, since the start. */
   readonly toolUsage: ToolUsage;
-  /** Figures of the last minutes, for the dashboard. */
-  readonly history: SeriesHistory;
-  /** Places for calls. */
-  readonly sessionsMax: number;
-  /** Who serves: the adapters' names. */
-  readonly providers: { readonly stt: string; readonly llm: string; readonly tts: string };
+  /** Figures of the last minutes, for the dashboard, as JSON; of a fleet, those of all its processes. */
+  readonly series: (query: SeriesQuery) => Promise<string>;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
 };

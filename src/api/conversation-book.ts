@@ -47,6 +47,11 @@ export class ConversationBook {
   readonly #refused = new Set<string>();
   #queuedCount = 0;
   #writingCount = 0;
+  /** Those that go on at other processes of a fleet. */
+  elsewhere: (conversationId: string) => Promise<Live | undefined> = async () => undefined;
+  /** For the other processes: one begins, and everything of one is written. */
+  onBegin: (conversationId: string, live: Live) => void = () => undefined;
+  onWritten: (conversationId: string) => void = () => undefined;
 
   /** `onLost`: something was not written. `wait`: for tests. */
   constructor(
@@ -79,10 +84,17 @@ export class ConversationBook {
     return this.#live.get(conversationId);
   }
 
+  /** The same, of all processes. */
+  async find(conversationId: string): Promise<Live | undefined> {
+    return this.#live.get(conversationId) ?? (await this.elsewhere(conversationId));
+  }
+
   /** `onRefused`: there is another conversation of this id, which stays as it is. */
   begin(head: ConversationHead, onRefused: () => void = () => undefined): void {
     const { conversationId, agentId, agentVersion, startedAtMs } = head;
-    this.#live.set(conversationId, { agentId, agentVersion, startedAtMs });
+    const live = { agentId, agentVersion, startedAtMs };
+    this.#live.set(conversationId, live);
+    this.onBegin(conversationId, live);
     this.#write(conversationId, 'begin', async () => {
       if (await this.#store.beginConversation(await this.#withPrivacy(head))) return;
       this.#refused.add(conversationId);
@@ -119,6 +131,7 @@ export class ConversationBook {
     this.#live.delete(conversationId);
     this.#write(conversationId, 'end', () => this.#store.endConversation(conversationId, ending));
     await this.#empty(conversationId);
+    this.onWritten(conversationId);
     return !this.#refused.delete(conversationId);
   }
 

@@ -30,6 +30,8 @@ export type DeskParts = {
   readonly recordings: Recordings | undefined;
   /** Unix milliseconds. */
   readonly nowMs: () => number;
+  /** When, at the latest, somebody else is to tell of a conversation that is over now; undefined: nobody has to be told. */
+  readonly tellAtMs?: () => number | undefined;
   /** A conversation is over and everything of it is written. */
   readonly onOver: (conversationId: string, agentId: string) => Promise<void>;
   readonly log: (event: string, fields: Record<string, string | number>) => void;
@@ -96,10 +98,11 @@ export class ConversationDesk {
   #end(conversationId: string, ending: ConversationEnding): void {
     const { conversations, recordings, tools, store, onOver } = this.#parts;
     const agentId = conversations.live(conversationId)?.agentId ?? '';
+    const tellAtMs = this.#parts.tellAtMs?.();
     tools.release(conversationId);
     const last = async (): Promise<void> => {
       const recorded = recordings?.end(conversationId);
-      const isOurs = await conversations.end(conversationId, ending);
+      const isOurs = await conversations.end(conversationId, tellAtMs === undefined ? ending : { ...ending, tellAtMs });
       const facts = await recorded;
       if (!isOurs) return;
       if (facts !== undefined) {

@@ -97,7 +97,7 @@ export function conversationRoutes(context: ApiContext): Route[] {
       answer: json(z.object({})),
       run: async ({ params }) => {
         const conversationId = params['conversation_id']!;
-        if (conversations.isLive(conversationId)) {
+        if ((await conversations.find(conversationId)) !== undefined) {
           throw refuse(409, 'conversation_in_progress', 'This conversation is going on. Delete it when it is over.');
         }
         await found(conversationId);

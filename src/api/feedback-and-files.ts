@@ -27,7 +27,7 @@ export function feedbackAndFileRoutes(context: ApiContext): Route[] {
 
   /** Files are for conversations that are going on; the agent must be ready for them. */
   const welcome = async (conversationId: string): Promise<readonly ConversationFile[]> => {
-    const live = conversations.live(conversationId);
+    const live = await conversations.find(conversationId);
     if (live === undefined) throw notFound(conversationId);
     const session = await directory.session(live.agentId);
     const rule = session?.agent.conversation_config.conversation.file_input;
@@ -124,7 +124,7 @@ export function feedbackAndFileRoutes(context: ApiContext): Route[] {
       run: ({ params }) => {
         const { conversation_id: conversationId = '', file_id: fileId = '' } = params;
         return conversations.inTurn(conversationId, async (): Promise<ApiAnswer> => {
-          if (conversations.live(conversationId) === undefined) throw notFound(conversationId);
+          if ((await conversations.find(conversationId)) === undefined) throw notFound(conversationId);
           const files = await filesHere(conversationId);
           if (!files.some(({ file_id: id }) => id === fileId)) throw refuse(404, 'document_not_found', 'There is no such file.');
           await store.deleteFile(fileId);

@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import type { Json } from '../store/port.js';
 
 export const postCallLimits = {
-  /** Under way or waiting to be tried again; further ones are dropped. */
+  /** Under way or waiting to be tried again; further ones are left for later. */
   waitingMax: 200,
   timeoutMs: 10_000,
   /** After an answer that is no success, or none at all. */
@@ -23,7 +23,8 @@ export class PostCall {
   readonly #onProblem: (message: string) => void;
   readonly #retryAfterMs: readonly number[];
   readonly #over = new AbortController();
-  readonly #waiting = new Set<Promise<void>>();
+  /** By conversation. */
+  readonly #waiting = new Map<string, Promise<void>>();
 
   /** `nowMs`: unix. `onProblem`: a conversation the server was not told of. */
   constructor(
@@ -40,33 +41,45 @@ export class PostCall {
     this.#retryAfterMs = retryAfterMs;
   }
 
-  /** Returns at once. `data`: the conversation as the REST side shows it. */
-  tell(data: Json): void {
+  isTelling(conversationId: string): boolean {
+    return this.#waiting.has(conversationId);
+  }
+
+  /** Returns at once. `data`: the conversation as the REST side shows it. `onTold`: it was taken. */
+  tell(conversationId: string, data: Json, onTold: () => void = () => undefined): void {
     if (this.#waiting.size >= postCallLimits.waitingMax) {
       this.#onProblem('too many posts wait');
       return;
     }
-    const post = this.#post(data).finally(() => this.#waiting.delete(post));
-    this.#waiting.add(post);
+    const post = this.#post(data)
+      .then((isTaken) => {
+        if (isTaken) onTold();
+      })
+      .finally(() => this.#waiting.delete(conversationId));
+    this.#waiting.set(conversationId, post);
   }
 
-  /** What is under way ends. */
-  async close(): Promise<void> {
-    this.#over.abort();
-    await Promise.all(this.#waiting);
+  /** What is under way has `graceMs` more, then it ends. */
+  async close(graceMs = 0): Promise<void> {
+    const all = Promise.all(this.#waiting.values());
+    const late = setTimeout(() => this.#over.abort(), graceMs);
+    if (graceMs === 0) this.#over.abort();
+    await all;
+    clearTimeout(late);
   }
 
-  /** Never rejects. */
-  async #post(data: Json): Promise<void> {
+  /** Whether it was taken. Never rejects. */
+  async #post(data: Json): Promise<boolean> {
     let problem = '';
     for (const waitMs of [0, ...this.#retryAfterMs]) {
       await pause(waitMs, this.#over.signal);
       if (this.#over.signal.aborted) break;
       const found = await this.#attempt(data);
-      if (found === undefined) return;
+      if (found === undefined) return true;
       problem = found;
     }
     this.#onProblem(problem === '' ? 'the server stopped' : problem);
+    return false;
   }
 
   /** What went wrong, or undefined. */

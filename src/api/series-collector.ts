@@ -8,7 +8,6 @@ import { inputRateHz } from '../shared/units.js';
 import { MergedHistogram, pairsOf } from '../telemetry/interval-histogram.js';
 import { type SeriesBucket, seriesBounds, type ThreadFigures } from '../telemetry/series-bucket.js';
 import { StripReader, type Strips } from '../telemetry/strip.js';
-import type { SeriesHistory } from './series-history.js';
 import { type ThreadTime, threadTime } from './thread-times.js';
 
 /** Each thread's own is worth a look; of the others the sum is. */
@@ -86,7 +85,11 @@ export class SeriesCollector {
 }
 
 /** Looks once a second. The timer does not keep the thread alive. */
-export function collectSeries(strips: Strips, slots: readonly Slot[], history: SeriesHistory): { stop(): void } {
+export function collectSeries(
+  strips: Strips,
+  slots: readonly Slot[],
+  take: (bucket: Omit<SeriesBucket, 'seq'>) => void,
+): { stop(): void } {
   const collector = new SeriesCollector(strips, slots, nowMs());
   // On whole seconds of the wall clock, so that a bucket is of one second and not of two halves.
   let dueAtMs = nowMs() - (Date.now() % seriesBounds.intervalMs);
@@ -96,7 +99,7 @@ export function collectSeries(strips: Strips, slots: readonly Slot[], history: S
     dueAtMs += seriesBounds.intervalMs;
     while (dueAtMs <= nowMs()) dueAtMs += seriesBounds.intervalMs;
     timer = setTimeout(() => {
-      history.add(collector.look(nowMs(), Date.now()));
+      take(collector.look(nowMs(), Date.now()));
       next();
     }, dueAtMs - nowMs());
     timer.unref();

@@ -2,7 +2,12 @@
  * The last quarter of an hour, second by second, for those who ask what they missed. Bounded; API thread. Buckets are kept as the JSON they
  * are sent as: made once, however many ask.
  */
-import { type SeriesBucket, seriesBounds } from '../telemetry/series-bucket.js';
+import { type SeriesAnswer, type SeriesBucket, seriesBounds } from '../telemetry/series-bucket.js';
+
+/** What somebody who has seen some of it asks for. `run`: of the numbers that are known. */
+export type SeriesQuery = { readonly after: number; readonly run: string | undefined; readonly limit: number };
+/** What an answer says besides. */
+export type SeriesFacts = Pick<SeriesAnswer, 'sessions_max' | 'providers'>;
 
 export class SeriesHistory {
   /** Names this history; a new API thread begins a new one. */
@@ -37,5 +42,16 @@ export class SeriesHistory {
     const count = Math.max(0, Math.min(countMax, this.#newestSeq - first + 1));
     if (this.#newestSeq === 0) return [];
     return Array.from({ length: count }, (_, index) => this.#texts[(first + index) % this.#bucketsMax]!);
+  }
+
+  /** A whole `SeriesAnswer`, as JSON. */
+  answer({ after, run, limit }: SeriesQuery, facts: SeriesFacts): string {
+    // Numbers of another run, or of the future, are no place in this one.
+    const from = (run !== undefined && run !== this.run) || after > this.#newestSeq ? 0 : after;
+    const head = JSON.stringify({
+      ...{ run: this.run, interval_ms: seriesBounds.intervalMs, oldest_seq: this.oldestSeq, newest_seq: this.#newestSeq },
+      ...facts,
+    });
+    return `${head.slice(0, -1)},"buckets":[${this.after(from, limit).join(',')}]}`;
   }
 }

@@ -11,7 +11,7 @@ const query = z.object({
   limit: number(seriesBounds.bucketsPerAnswerMax).default(seriesBounds.bucketsPerAnswerMax),
 });
 
-export function seriesRoutes({ history, providers, sessionsMax }: ApiContext): Route[] {
+export function seriesRoutes({ series }: ApiContext): Route[] {
   return [
     route('GET', '/v1/parley/series', {
       id: 'getSeries',
@@ -20,21 +20,11 @@ export function seriesRoutes({ history, providers, sessionsMax }: ApiContext): R
       answer: json(
         z.looseObject({ run: z.string(), oldest_seq: z.int(), newest_seq: z.int(), buckets: z.array(z.looseObject({})) }),
       ),
-      run: async ({ query: { after, run, limit } }) => {
-        const { run: current, oldestSeq, newestSeq } = history;
-        // Numbers of another run, or of the future, are no place in this one.
-        const from = (run !== undefined && run !== current) || after > newestSeq ? 0 : after;
-        const head = JSON.stringify({
-          ...{ run: current, interval_ms: seriesBounds.intervalMs, oldest_seq: oldestSeq, newest_seq: newestSeq },
-          ...{ sessions_max: sessionsMax, providers },
-        });
-        const text = `${head.slice(0, -1)},"buckets":[${history.after(from, limit).join(',')}]}`;
-        return {
-          status: 200,
-          headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
-          bytes: new TextEncoder().encode(text),
-        };
-      },
+      run: async ({ query: { after, run, limit } }) => ({
+        status: 200,
+        headers: { 'content-type': 'application/json', 'cache-control': 'no-store' },
+        bytes: new TextEncoder().encode(await series({ after, run, limit })),
+      }),
     }),
   ];
 }

@@ -1,8 +1,9 @@
 /** What is done once the store is open: stored agents are announced, and what killed processes left is put in order. API thread. */
 import { problemOf } from '../shared/errors.js';
-import type { ConversationRecord, Store } from '../store/port.js';
+import type { ConversationEnding, ConversationRecord, Store } from '../store/port.js';
 import type { AgentDirectory } from './agent-directory.js';
 import type { StoreTold } from './links.js';
+import type { Outbox } from './outbox.js';
 import type { Retention } from './retention.js';
 
 /** In a database that several processes share, others may die at any time. */
@@ -17,6 +18,7 @@ export type OpeningParts = {
   readonly retention: Retention;
   readonly processStartedAtMs: number;
   readonly nowMs: () => number;
+  readonly outbox: Outbox | undefined;
   /** It is open, and so many conversations were closed that nobody held any more. */
   readonly onOpen: (closedCount: number) => void;
   readonly onProblem: (error: unknown) => void;
@@ -34,8 +36,8 @@ export class Opening {
   }
 
   begin(): void {
-    const { store, directory, retention, processStartedAtMs, nowMs, onOpen, onProblem, tell } = this.#parts;
-    putInOrder(store, directory, retention, processStartedAtMs, nowMs).then(
+    const { store, directory, retention, processStartedAtMs, nowMs, outbox, onOpen, onProblem, tell } = this.#parts;
+    putInOrder(store, directory, retention, processStartedAtMs, nowMs, outbox).then(
       (closedCount) => {
         tell({ type: 'store', isOpen: true, reason: '' });
         onOpen(closedCount);
@@ -65,10 +67,17 @@ export async function putInOrder(
   retention: Retention,
   processStartedAtMs: number,
   nowMs: () => number,
+  outbox?: Outbox,
 ): Promise<number> {
   await store.open();
   await directory.announceFiles();
-  return closeAbandoned(store, retention, processStartedAtMs, nowMs);
+  return closeAbandoned(store, retention, processStartedAtMs, nowMs, outbox);
+}
+
+/** How a conversation ends whose process is gone. */
+export function abandonedEnding(endedAtMs: number, tellAtMs: number | undefined): ConversationEnding {
+  const document = { termination_reason: reason, error: { code: 1011, reason } };
+  return { status: 'failed', endedAtMs, document, ...(tellAtMs === undefined ? {} : { tellAtMs }) };
 }
 
 /**
@@ -80,21 +89,24 @@ export async function closeAbandoned(
   retention: Retention,
   startedBeforeMs: number,
   nowMs: () => number,
+  outbox?: Outbox,
 ): Promise<number> {
-  const document = { termination_reason: reason, error: { code: 1011, reason } };
-  const abandoned = await store.closeAbandoned(startedBeforeMs, { status: 'failed', endedAtMs: nowMs(), document });
+  const abandoned = await store.closeAbandoned(startedBeforeMs, abandonedEnding(nowMs(), outbox?.tellAtMs()));
   for (const conversationId of abandoned) {
     const record = await store.conversation(conversationId);
     // Its own process may have been slow only, and its word counts.
     if (record?.status !== 'failed') continue;
     await store.endConversation(conversationId, { status: 'failed', endedAtMs: lastHeardOfAtMs(record), document: {} });
   }
-  for (const conversationId of abandoned) await retention.atEnd(conversationId);
+  for (const conversationId of abandoned) {
+    await outbox?.tell(conversationId);
+    await retention.atEnd(conversationId);
+  }
   return abandoned.length;
 }
 
 /** Of the items: when they were told, which is when they were over, or else when they began. */
-function lastHeardOfAtMs({ startedAtMs, items }: ConversationRecord): number {
+export function lastHeardOfAtMs({ startedAtMs, items }: ConversationRecord): number {
   const instants = items.flatMap(({ document: { told_at_ms: toldAtMs, time_in_call_secs: seconds } }) => [
     ...(typeof toldAtMs === 'number' ? [toldAtMs] : []),
     ...(typeof seconds === 'number' ? [startedAtMs + seconds * 1000] : []),

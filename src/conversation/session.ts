@@ -27,6 +27,7 @@ import type { After } from './reply.js';
 import { SystemTools } from './system-tools.js';
 import { ToolDesk } from './tool-desk.js';
 import { TurnClock, toMs } from './turn-clock.js';
+import { type ReadTurn, TurnReader } from './turn-reader.js';
 
 const farewellRoomMs = 300;
 /** An agent is waited for this long when the store says that it is slow. */
@@ -55,6 +56,8 @@ export type SessionHost = {
   readonly versionOf: (agentId: string) => number;
   readonly providers: ProviderNames;
   readonly limits: SessionLimits;
+  /** A learned model of turn-taking that reads. */
+  readonly readTurn?: ReadTurn | undefined;
   readonly recorder: Recorder;
   readonly now: () => number;
   /** Unix milliseconds. */
@@ -77,6 +80,7 @@ export class Session {
   readonly #system: SystemTools;
   readonly #replies: Replies;
   readonly #interruptions: Interruptions;
+  readonly #reader: TurnReader | undefined;
 
   #agent: AgentConfig | undefined;
   /** The store is opening, or away. */
@@ -162,6 +166,7 @@ export class Session {
     this.#tools = new ToolDesk(context, this.#system.run);
     this.#replies = new Replies(context, this.#tools);
     this.#interruptions = new Interruptions(context, this.#replies, this.#tools);
+    if (host.readTurn !== undefined) this.#reader = new TurnReader(host.readTurn, this.#history, (event) => this.#feed(event));
     this.#seekAgent();
   }
 
@@ -211,6 +216,7 @@ export class Session {
         this.#outlet.send({ type: 'vad_score', score: message.score });
         return;
       case 'speech_dip':
+        this.#feed({ type: 'speech_dip', t0Ms: toMs(message.lastSpeechSample), speechMs: message.speechMs });
         return;
       case 'speech_start':
         if (message.hold > 0) this.#interruptions.noteHold(message.hold, message.decidedAtMs);
@@ -224,6 +230,7 @@ export class Session {
           speechMs: message.speechMs,
           continuousMs: message.continuousMs,
           meanProbability: message.meanProbability,
+          levelOverCallerDb: message.levelOverCallerDb,
           hold: message.hold,
         });
         return;
@@ -239,6 +246,11 @@ export class Session {
   fromStt(message: FromStt): void {
     if (this.#leaving !== undefined) return;
     const { recorder } = this.#host;
+    if (message.type === 'turn_asked' || message.type === 'turn_score') {
+      const { lastSpeechSample, ...event } = message;
+      this.#feed({ ...event, throughMs: toMs(lastSpeechSample) });
+      return;
+    }
     if (message.type === 'stt_problem') {
       recorder.count('parley_errors_total', `stage="stt",error_type="${message.problem.kind}"`);
       this.#links.log('stt.problem', { kind: message.problem.kind, message: message.problem.message });
@@ -612,6 +624,11 @@ export class Session {
   /** Events and actions one after another; an action that causes an event does not overtake the actions decided before. */
   #work(): void {
     if (this.#isWorking || this.#profile === undefined) return;
+    this.#settle();
+    this.#reader?.look(this.#state);
+  }
+
+  #settle(): void {
     this.#isWorking = true;
     try {
       for (;;) {
@@ -624,7 +641,7 @@ export class Session {
         }
         const event = this.#events.shift();
         if (event === undefined || this.#isClosed || this.#leaving !== undefined) return;
-        const { turn, idlePhrases, apology } = this.#profile;
+        const { turn, idlePhrases, apology } = this.#started();
         const result = step(this.#state, event, this.#inputMs(), turn, { idle: idlePhrases, apology });
         this.#state = result.state;
         if (event.type !== 'time') this.#servedDeadlineMs = -1;

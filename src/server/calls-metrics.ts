@@ -1,5 +1,5 @@
 /** Main's own figures, in the form in which the other threads give theirs. */
-import type { MetricsAnswer, MetricsAsk } from '../shared/links.js';
+import type { MetricsAnswer } from '../shared/links.js';
 import type { Figures, Recorder } from '../telemetry/recorder.js';
 import type { Calls } from './calls.js';
 
@@ -19,12 +19,13 @@ export function callsFigures(calls: Calls): Figures {
   };
 }
 
-export function callsMetrics(calls: Calls, recorder: Recorder, form: MetricsAsk['form']): MetricsAnswer {
-  const { gauges, counters } = callsFigures(calls);
+/** What the operating system knows of the process. */
+export function processGauges(): Figures['gauges'] {
   const { user, system } = process.cpuUsage();
-  const ofProcess = [
-    plain('parley_resident_bytes', process.memoryUsage.rss()),
-    plain('parley_cpu_seconds', user / 1e6 + system / 1e6),
-  ];
-  return recorder.answer({ id: 0, form }, [...gauges, ...ofProcess], counters);
+  return [plain('parley_resident_bytes', process.memoryUsage.rss()), plain('parley_cpu_seconds', user / 1e6 + system / 1e6)];
+}
+
+export function callsMetrics(calls: Calls, recorder: Recorder): MetricsAnswer {
+  const { gauges, counters } = callsFigures(calls);
+  return recorder.answer({ id: 0 }, [...gauges, ...processGauges()], counters);
 }

@@ -12,8 +12,11 @@ import { chooseSubprotocol, parseHandshakeQuery } from '../wire/handshake.js';
 import type { Ticket } from '../wire/signed-url.js';
 import { judgeAccess, type Keys, UsedTickets } from './access.js';
 import { refusal } from './adapter-rules.js';
+import { type AddressRule, NewCallRate } from './address-limits.js';
 import { Call } from './call.js';
 import type { OutputCounters } from './call-output.js';
+import { ClientAddresses } from './client-address.js';
+import { type CallNews, Neighbours } from './neighbours.js';
 import type { Connection, UpgradeAnswer, UpgradeRequest } from './port.js';
 
 export const conversationPath = '/v1/convai/conversation';
@@ -35,6 +38,8 @@ export type Visitor = {
   readonly facts: Omit<HandshakeFacts, 'agentCalls'>;
   /** Of a signed URL: used up when the socket is open. */
   readonly ticket: Ticket | undefined;
+  /** Under which the caller's calls are counted. */
+  readonly address: string;
   call: Call | undefined;
 };
 
@@ -51,7 +56,31 @@ type Seat = {
   releasesMissing: number;
   /** Its threads are gone: not given out before there are new ones. */
   isLost: boolean;
+  /** Of the call's client. */
+  address: string;
 };
+
+/** What is expected of everybody at the door, besides a free slot. */
+export type DoorRules = {
+  readonly address: AddressRule;
+  readonly addresses: ClientAddresses;
+  /** Calls of the whole fleet; of a process alone: its slots. */
+  readonly placesMax: number;
+  readonly neighbours: Neighbours;
+  /** For the other processes of a fleet. */
+  readonly tell: (news: CallNews) => void;
+};
+
+/** Of a process alone, with no limits by address. */
+export function openDoor(placesMax: number): DoorRules {
+  return {
+    address: { callsMax: 0, newPerSecond: 0 },
+    addresses: new ClientAddresses([]),
+    placesMax,
+    neighbours: new Neighbours(),
+    tell: () => undefined,
+  };
+}
 
 export class Calls {
   readonly #seats: Seat[];
@@ -62,6 +91,9 @@ export class Calls {
   readonly #now: () => number;
   readonly #keys: Keys;
   readonly #usedTickets = new UsedTickets();
+  readonly #door: DoorRules;
+  readonly #newCalls: NewCallRate;
+  readonly #byAddress = new Map<string, number>();
   /** Conversation id → its call. */
   readonly #live = new Map<string, Call>();
   readonly counters: OutputCounters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
@@ -72,13 +104,24 @@ export class Calls {
   /** Called when the last call is gone. */
   onEmpty: () => void = () => undefined;
 
-  constructor(block: SharedBlock, lanes: Lanes, recorder: Recorder, log: Log, now: () => number, keys: Keys) {
+  constructor(
+    block: SharedBlock,
+    lanes: Lanes,
+    recorder: Recorder,
+    log: Log,
+    now: () => number,
+    keys: Keys,
+    door: DoorRules = openDoor(block.slotCount),
+  ) {
+    this.#door = door;
+    this.#newCalls = new NewCallRate(door.address.newPerSecond);
     this.#seats = Array.from({ length: block.slotCount }, (_, index) => ({
       slot: new Slot(block, index),
       call: undefined,
       generation: 0,
       releasesMissing: 0,
       isLost: false,
+      address: '',
     }));
     this.#free = this.#seats.map((_, index) => index).reverse();
     this.#lanes = lanes;
@@ -88,18 +131,24 @@ export class Calls {
     this.#keys = keys;
   }
 
-  /** Whether a conversation of this id is going on here. */
+  /** Whether a conversation of this id is going on, here or at another process of the fleet. */
   isLive(conversationId: string): boolean {
-    return this.#live.has(conversationId);
+    return this.#live.has(conversationId) || this.#door.neighbours.has(conversationId);
   }
 
-  /** Calls going on. */
+  /** Calls going on in this process. */
   get liveCount(): number {
     return this.#liveCount;
   }
 
-  get freeCount(): number {
+  /** Of this process, whatever the fleet has. */
+  get slotsFree(): number {
     return this.#free.length;
+  }
+
+  /** Calls that would be let in here now. */
+  get freeCount(): number {
+    return Math.max(0, Math.min(this.#free.length, this.#door.placesMax - this.#liveCount - this.#door.neighbours.count));
   }
 
   upgrade(request: UpgradeRequest): UpgradeAnswer<Visitor> {
@@ -109,10 +158,14 @@ export class Calls {
     const subprotocol = chooseSubprotocol(request.protocols);
     if (!subprotocol.ok) return refuse(400, 'bad_request', subprotocol.message);
     if (!this.isOpen) return this.#refused(503, 'draining', 'This server is not taking new calls.');
-    if (this.#free.length === 0) {
+    const address = this.#door.addresses.of(request.remoteAddress, request.header('x-forwarded-for'));
+    if (!this.#newCalls.take(address, this.#now())) {
+      return this.#refused(429, 'too_many_calls', 'Too many new calls from this address. Wait a second.');
+    }
+    if (this.freeCount === 0) {
       const isRestarting = this.#seats.some(({ isLost }) => isLost);
       if (isRestarting) return this.#refused(503, 'restarting', 'Part of this server is being started anew.');
-      return this.#refused(503, 'capacity', `All ${this.#seats.length} places are taken.`);
+      return this.#refused(503, 'capacity', `All ${this.#door.placesMax} places are taken.`);
     }
     const overload = this.overload();
     if (overload !== undefined) return this.#refused(503, 'overloaded', `This server has enough to do (${overload}).`);
@@ -135,7 +188,7 @@ export class Calls {
       origin: request.header('origin') ?? '',
       access,
     };
-    return { accept: true, protocol: subprotocol.protocol, session: { facts, ticket, call: undefined } };
+    return { accept: true, protocol: subprotocol.protocol, session: { facts, ticket, address, call: undefined } };
   }
 
   #refused(status: number, name: string, message: string): UpgradeAnswer<Visitor> {
@@ -144,7 +197,16 @@ export class Calls {
   }
 
   opened(visitor: Visitor, connection: Connection): void {
-    const index = this.#free.pop();
+    const { address: client } = visitor;
+    const { callsMax } = this.#door.address;
+    const fromThere = (this.#byAddress.get(client) ?? 0) + this.#door.neighbours.from(client);
+    if (callsMax > 0 && fromThere >= callsMax) {
+      this.#recorder.count('parley_refused_total', 'reason="address"');
+      // Let in and closed, so that a browser can read why.
+      connection.close(3008, 'Too many calls from this address at once.');
+      return;
+    }
+    const index = this.freeCount === 0 ? undefined : this.#free.pop();
     if (index === undefined) {
       this.#recorder.count('parley_refused_total', 'reason="capacity"');
       connection.close(1008, 'All places are taken. Please call again later.');
@@ -152,6 +214,10 @@ export class Calls {
     }
     const call = this.#seat(index, this.#factsOf(visitor));
     visitor.call = call;
+    this.#seats[index]!.address = client;
+    this.#byAddress.set(client, (this.#byAddress.get(client) ?? 0) + 1);
+    const { conversationId, agentId } = call.facts;
+    this.#door.tell({ type: 'opened', call: { conversationId, agentId: agentId || defaultAgentId, address: client } });
     this.#live.set(call.facts.conversationId, call);
     const address = { slot: index, generation: call.generation };
     this.#liveCount += 1;
@@ -170,6 +236,7 @@ export class Calls {
     const agentId = facts.agentId || defaultAgentId;
     for (const { call } of this.#seats)
       if (call !== undefined && (call.facts.agentId || defaultAgentId) === agentId) agentCalls += 1;
+    agentCalls += this.#door.neighbours.withAgent(agentId);
     if (problem === undefined) return { ...facts, agentCalls };
     // The id in the URL belongs to the conversation that used it.
     return { ...facts, agentCalls, conversationId: `conv_${randomId()}`, access: { kind: 'refused', reason: problem } };
@@ -187,6 +254,10 @@ export class Calls {
     if (this.#live.get(call.facts.conversationId) === call) this.#live.delete(call.facts.conversationId);
     const seat = this.#seats[index]!;
     seat.call = undefined;
+    const left = (this.#byAddress.get(seat.address) ?? 0) - 1;
+    if (left > 0) this.#byAddress.set(seat.address, left);
+    else this.#byAddress.delete(seat.address);
+    this.#door.tell({ type: 'closed', conversationId: call.facts.conversationId });
     if (seat.isLost) {
       // Nobody is there to answer; the slot comes back with the new threads.
       if (this.#liveCount === 0) this.onEmpty();
@@ -333,6 +404,6 @@ export class Calls {
 }
 
 function refuse(status: number, name: string, message: string): UpgradeAnswer<Visitor> {
-  const waits: Record<string, string> = status === 503 ? { 'retry-after': '5' } : {};
+  const waits: Record<string, string> = status === 503 ? { 'retry-after': '5' } : status === 429 ? { 'retry-after': '1' } : {};
   return { accept: false, response: refusal(status, name, message, waits) };
 }

@@ -28,3 +28,23 @@ export async function openSocketServer<Session>(
     return Object.assign(openWsServer(handlers, limits), { reason: `Sockets by ws: ${error.message}` });
   }
 }
+
+/**
+ * Whether several processes may listen on one port with uWebSockets.js, and `reason`, in words. Only Linux deals connections evenly to sockets
+ * that share a port. Rejects with EngineError `config` or `missing` when uWebSockets.js is insisted on and cannot be had.
+ */
+export async function canShareUws(prefer: SocketLibrary): Promise<{ readonly isShared: boolean; readonly reason: string }> {
+  const handed = { isShared: false, reason: 'connections are handed to the one with the fewest calls' };
+  if (prefer === 'ws') return handed;
+  if (process.platform !== 'linux') {
+    if (prefer === 'auto') return handed;
+    throw new EngineError('config', 'Several processes share a port with uWebSockets.js on Linux only; set PARLEY_SOCKETS=ws.');
+  }
+  try {
+    await import('uWebSockets.js');
+    return { isShared: true, reason: 'the kernel deals connections to them' };
+  } catch (cause) {
+    if (prefer === 'auto') return handed;
+    throw new EngineError('missing', `uWebSockets.js has no binary for Node ${process.versions.node}.`, { cause });
+  }
+}

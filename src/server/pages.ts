@@ -98,6 +98,6 @@ function readPage(folder: URL, name: string): Page {
 }
 
 /** Whether the client lists `br` and does not refuse it by `q=0`. */
-function takesBrotli(acceptEncoding = ''): boolean {
+export function takesBrotli(acceptEncoding = ''): boolean {
   return acceptEncoding.split(',').some((entry) => /^\s*br\s*(;|$)/i.test(entry) && !/;\s*q=0(\.0*)?\s*$/i.test(entry));
 }

@@ -3,6 +3,8 @@
  * Runs on the main thread. Handlers are called synchronously; views into received bytes are valid only until the handler returns.
  */
 
+import type { Socket } from 'node:net';
+
 export type HttpRequest = {
   readonly method: string;
   /** Without the query string, percent-decoded; a path that does not decode is refused with 400 before any handler. */
@@ -99,8 +101,17 @@ export type SocketLimits = {
 export interface SocketServer {
   /** Which library serves, for the start-up line: `uWebSockets.js` or `ws`. */
   readonly name: string;
-  /** Resolves with the bound port (0 asks for a free one). Rejects with EngineError `config` when the port is taken. */
-  listen(host: string, port: number): Promise<number>;
+  /**
+   * Resolves with the bound port (0 asks for a free one). Rejects with EngineError `config` when the port is taken. `isShared`: other processes
+   * of ours listen on the same port, and the kernel gives each connection to one of them; uWebSockets.js on Linux only. May be called again after
+   * `stopListening`.
+   */
+  listen(host: string, port: number, isShared?: boolean): Promise<number>;
+  /**
+   * In place of `listen`: another process accepts connections and hands them over to the function this resolves with; `ws` only. `idlePath`: of a
+   * local socket where nobody comes.
+   */
+  serveHanded(idlePath: string): Promise<(socket: Socket) => void>;
   /** Stops accepting; open sockets stay until `close`. */
   stopListening(): void;
   /** Terminates whatever is still open. */

@@ -33,6 +33,8 @@ type ListenToken = Parameters<Library['us_listen_socket_close']>[0];
 /** The type package does not know the overload with host and options, nor the option's run-time name. */
 type ListenExclusively = (host: string, port: number, options: number, done: (token: ListenToken | false) => void) => void;
 const exclusivePort = 1;
+/** SO_REUSEPORT: where it exists and balances, which is on Linux. */
+const sharedPort = 0;
 
 /** What travels with a native socket. */
 type Entry<Session> = { readonly session: Session; readonly connection: UwsConnection };
@@ -195,10 +197,11 @@ class UwsServer<Session> implements SocketServer {
     );
   }
 
-  listen(host: string, port: number): Promise<number> {
+  listen(host: string, port: number, isShared = false): Promise<number> {
     return new Promise((resolve, reject) => {
-      // Without the option the kernel would let a second server share the port, and half of the callers with it.
-      (this.#app.listen as unknown as ListenExclusively).call(this.#app, host, port, exclusivePort, (token) => {
+      // Without the option the kernel would let a second server share the port, and half of the callers with it: fine among processes of a fleet.
+      const options = isShared ? sharedPort : exclusivePort;
+      (this.#app.listen as unknown as ListenExclusively).call(this.#app, host, port, options, (token) => {
         if (token === false) {
           void listenFailureFound(host, port).then(reject);
           return;
@@ -207,6 +210,10 @@ class UwsServer<Session> implements SocketServer {
         resolve(this.#library.us_socket_local_port(token));
       });
     });
+  }
+
+  serveHanded(): Promise<never> {
+    return Promise.reject(new EngineError('config', 'uWebSockets.js serves only connections that it has accepted itself.'));
   }
 
   stopListening(): void {

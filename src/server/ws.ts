@@ -4,9 +4,10 @@
  */
 import { strict as assert } from 'node:assert';
 import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { Socket } from 'node:net';
+import type { ListenOptions, Socket } from 'node:net';
 import type { Duplex, Readable } from 'node:stream';
 import { type RawData, WebSocket, WebSocketServer } from 'ws';
+import { EngineError } from '../shared/errors.js';
 import {
   closeReason,
   headerCountMax,
@@ -262,21 +263,38 @@ class WsServer<Session> implements SocketServer {
     });
   }
 
-  listen(host: string, port: number): Promise<number> {
+  async listen(host: string, port: number, isShared = false): Promise<number> {
+    if (isShared) throw new EngineError('config', 'Several processes share a port with uWebSockets.js only.');
+    await this.#listenAt({ host, port }, (cause) => listenFailure(host, port, cause.code, cause));
+    const address = this.#http.address();
+    assert(address !== null && typeof address === 'object', 'a TCP server has an address');
+    return address.port;
+  }
+
+  async serveHanded(idlePath: string): Promise<(socket: Socket) => void> {
+    // node:http looks for clients that are slow with their headers only while it listens.
+    await this.#listenAt({ path: idlePath }, (cause) => {
+      return new EngineError('config', `Cannot listen on ${idlePath}: ${cause.message}.`, { cause, fields: { place: idlePath } });
+    });
+    return (socket) => {
+      // What node:net does for connections that a server of its own accepts.
+      socket.setNoDelay(true);
+      socket.allowHalfOpen = true;
+      this.#http.emit('connection', socket);
+    };
+  }
+
+  #listenAt(place: ListenOptions, failureOf: (cause: NodeJS.ErrnoException) => EngineError): Promise<void> {
     return new Promise((resolve, reject) => {
-      const fail = (cause: NodeJS.ErrnoException) => {
-        reject(listenFailure(host, port, cause.code, cause));
-      };
+      const fail = (cause: NodeJS.ErrnoException): void => reject(failureOf(cause));
       this.#http.once('error', fail);
-      this.#http.listen(port, host, () => {
+      this.#http.listen(place, () => {
         this.#http.removeListener('error', fail);
-        const address = this.#http.address();
-        assert(address !== null && typeof address === 'object', 'a TCP server has an address');
         this.#watch = setInterval(() => {
           const atMs = performance.now();
           for (const connection of this.#connections) connection.check(atMs);
         }, silenceCheckMs);
-        resolve(address.port);
+        resolve();
       });
     });
   }

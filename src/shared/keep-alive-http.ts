@@ -7,7 +7,7 @@
  */
 import http, { type ClientRequest, type IncomingMessage } from 'node:http';
 import https from 'node:https';
-import { Readable } from 'node:stream';
+import { type Duplex, Readable } from 'node:stream';
 import { EngineError } from './errors.js';
 
 export type KeepAliveOptions = {
@@ -15,7 +15,12 @@ export type KeepAliveOptions = {
   readonly socketsMax?: number;
   /** An idle connection is closed after this. Most providers keep theirs for a minute or more. */
   readonly idleMs?: number;
+  /** Gives the connections in place of TCP and TLS ones: a run without a network has the other ends of them in its own process. */
+  readonly connect?: Connect;
 };
+
+/** A new connection to wherever this option stands for. */
+export type Connect = () => Duplex;
 
 /** Since the start of this object. They only grow. */
 export type ConnectionCounts = {
@@ -44,7 +49,9 @@ export class KeepAliveHttp {
   /** For the `fetch` option of an SDK. Rejects with Node's own errors, which carry `code`. */
   readonly fetch: typeof globalThis.fetch;
   readonly #plain: http.Agent;
-  readonly #secure: https.Agent;
+  readonly #secure: http.Agent;
+  /** For a request on a connection of its own. */
+  readonly #lone: () => http.Agent | false;
   #closed = false;
 
   constructor(options: KeepAliveOptions = {}) {
@@ -57,8 +64,10 @@ export class KeepAliveHttp {
       scheduling: 'lifo' as const,
       timeout: options.idleMs ?? 60_000,
     };
-    this.#plain = new http.Agent(agent);
-    this.#secure = new https.Agent(agent);
+    const { connect } = options;
+    this.#plain = connect === undefined ? new http.Agent(agent) : connected(new http.Agent(agent), connect);
+    this.#secure = connect === undefined ? new https.Agent(agent) : this.#plain;
+    this.#lone = () => (connect === undefined ? false : connected(new http.Agent(), connect));
     // The SDKs look for `Response` on a fetch that is not the built-in one, to know whether it takes the built-in FormData. It does.
     this.fetch = Object.assign((input: string | URL | Request, init?: RequestInit) => this.#fetch(input, init), { Response });
   }
@@ -93,7 +102,7 @@ export class KeepAliveHttp {
       const request = (secure ? https : http).request(url, {
         method,
         headers,
-        agent: pooled ? (secure ? this.#secure : this.#plain) : false,
+        agent: pooled ? (secure ? this.#secure : this.#plain) : this.#lone(),
         ...(signal === undefined ? {} : { signal }),
       });
       let answered = false;
@@ -118,9 +127,18 @@ export class KeepAliveHttp {
   }
 }
 
+function connected(agent: http.Agent, connect: Connect): http.Agent {
+  return Object.assign(agent, { createConnection: connect });
+}
+
 /** The body as bytes; `headers` gets its type (multipart boundary) and length. */
 async function encode(body: RequestInit['body'], headers: Headers): Promise<Uint8Array | undefined> {
   if (body === undefined || body === null) return undefined;
+  if (typeof body === 'string' || body instanceof Uint8Array) {
+    const bytes = typeof body === 'string' ? Buffer.from(body) : body;
+    headers.set('content-length', String(bytes.length));
+    return bytes;
+  }
   const encoded = new Response(body);
   const type = encoded.headers.get('content-type');
   if (type !== null && !headers.has('content-type')) headers.set('content-type', type);

@@ -34,6 +34,7 @@ export type SpeechEvent =
       readonly continuousMs: number;
       readonly meanProbability: number;
       readonly levelOverFloorDb: number;
+      readonly levelOverCallerDb: number;
       /** As in `speech_start`: a HOLD raised in the middle of a segment, because the agent began to speak. */
       readonly hold: number;
     }
@@ -81,6 +82,15 @@ export type FromStt = Address &
         readonly answeredAtMs: number;
       }
     | { readonly type: 'stt_problem'; readonly turn: number; readonly problem: Problem }
+    /** A learned model was asked whether the caller is done, in the pause after `lastSpeechSample`. */
+    | { readonly type: 'turn_asked'; readonly turn: number; readonly lastSpeechSample: number }
+    /** Its answer to that, 0..1; undefined: there is none. */
+    | {
+        readonly type: 'turn_score';
+        readonly turn: number;
+        readonly lastSpeechSample: number;
+        readonly probability: number | undefined;
+      }
   );
 
 /** conversation → tts. A speech is one thing the agent says; its text arrives in deltas. */
@@ -175,15 +185,13 @@ export type CutSent = Address & {
   readonly atMs: number;
 };
 
-/** main ↔ any thread: histograms and counters on request. */
-/** `text`: each thread puts its stages into words itself, so that nobody decodes histograms on main. `encoded`: to be merged. */
-export type MetricsAsk = { readonly type: 'metrics'; readonly id: number; readonly form: 'text' | 'encoded' };
+/** main ↔ any thread: histograms and counters on request, for rigs. `/metrics` as text is made from shared memory and asks nobody. */
+export type MetricsAsk = { readonly type: 'metrics'; readonly id: number };
 export type MetricsAnswer = {
   readonly type: 'metrics';
   readonly id: number;
-  /** Prometheus lines of the stages; empty unless asked for. */
-  readonly text: string;
-  /** Empty unless asked for. */
+  readonly thread: string;
+  /** HDR histograms, encoded to be merged. */
   readonly histograms: readonly { readonly name: string; readonly encoded: string }[];
   readonly counters: readonly { readonly name: string; readonly labels: string; readonly value: number }[];
   readonly gauges: readonly { readonly name: string; readonly labels: string; readonly value: number }[];

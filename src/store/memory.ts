@@ -54,6 +54,7 @@ type StoredConversation = {
   status: ConversationStatus;
   endedAtMs: number | undefined;
   dueAtMs: number | undefined;
+  tellAtMs: number | undefined;
   readonly items: Map<number, StoredItem>;
 };
 
@@ -173,6 +174,7 @@ export class MemoryStore implements Store {
       status: 'in-progress',
       endedAtMs: undefined,
       dueAtMs: undefined,
+      tellAtMs: undefined,
       items: new Map(),
     });
     this.#characters += text.length;
@@ -208,6 +210,7 @@ export class MemoryStore implements Store {
     conversation.text = text;
     conversation.status = ending?.status ?? conversation.status;
     conversation.endedAtMs = ending?.endedAtMs ?? conversation.endedAtMs;
+    conversation.tellAtMs = ending?.tellAtMs ?? conversation.tellAtMs;
     conversation.dueAtMs = dueAtMs(documentOf(text), conversation.endedAtMs);
   }
 
@@ -247,6 +250,27 @@ export class MemoryStore implements Store {
   /** None: a conversation here never outlives the process that holds it. */
   async closeAbandoned(): Promise<readonly string[]> {
     return [];
+  }
+
+  async claimUntold(atMs: number): Promise<readonly { readonly conversationId: string; readonly endedAtMs: number }[]> {
+    const due = [...this.#conversations.values()]
+      .flatMap((conversation) => {
+        const { head, tellAtMs: key, endedAtMs } = conversation;
+        return key !== undefined && key <= atMs && endedAtMs !== undefined
+          ? [{ key, id: head.conversationId, endedAtMs, conversation }]
+          : [];
+      })
+      .sort(comparePlaces)
+      .slice(0, storeLimits.untoldMax);
+    return due.map(({ id, endedAtMs, conversation }) => {
+      conversation.tellAtMs = atMs + Math.max(storeLimits.untoldAgainMs, (atMs - endedAtMs) / 2);
+      return { conversationId: id, endedAtMs };
+    });
+  }
+
+  async told(conversationId: string): Promise<void> {
+    const conversation = this.#conversations.get(storedText(conversationId));
+    if (conversation !== undefined) conversation.tellAtMs = undefined;
   }
 
   async dueConversations(atMs: number): Promise<readonly string[]> {

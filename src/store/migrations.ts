@@ -85,8 +85,14 @@ const second: readonly string[] = [
   'DROP INDEX parley_conversations_by_end',
 ];
 
+/** When somebody has to be told of the end. Ends of before are not told again. */
+const third: readonly string[] = [
+  'ALTER TABLE parley_conversations ADD COLUMN tell_at_ms double precision',
+  'CREATE INDEX parley_conversations_untold ON parley_conversations (tell_at_ms, conversation_id) WHERE tell_at_ms IS NOT NULL',
+];
+
 /** Step 1 is the first of the list. */
-export const migrations: readonly (readonly string[])[] = [first, second];
+export const migrations: readonly (readonly string[])[] = [first, second, third];
 
 /** Brings the database to the newest step. Fails with `config` for one that a newer engine made, or that does not speak UTF-8. */
 export async function migrate(connection: SqlConnection): Promise<void> {

@@ -17,6 +17,8 @@ export const storeLimits = {
   pageMax: 100,
   idCharactersMax: 512,
   fileBytesMax: 20 * 1024 * 1024,
+  untoldMax: 20,
+  untoldAgainMs: 60_000,
 } as const;
 
 /** One version of an agent. `config` is the public body: `conversation_config`, `platform_settings`, `workflow`, `parley`. */
@@ -72,6 +74,8 @@ export type ConversationEnding = {
   readonly endedAtMs: number;
   /** Termination reason, error, cost counters, recording facts. Merged into the head's document, shallowly. */
   readonly document: Json;
+  /** Somebody has to be told of the end, and if `told` was not called by then anybody may do it. Absent: nothing changes. */
+  readonly tellAtMs?: number;
 };
 /** One item of the transcript, in the public shape (`role`, `message`, `time_in_call_secs`, …). */
 export type TranscriptItem = { readonly index: number; readonly document: Json };
@@ -143,6 +147,13 @@ export interface Store {
   deleteConversation(conversationId: string): Promise<boolean>;
   /** Conversations still in progress that began before `startedBeforeMs` and that no living process of this engine holds: ended as `failed`. Returns their ids. */
   closeAbandoned(startedBeforeMs: number, ending: ConversationEnding): Promise<readonly string[]>;
+  /**
+   * Conversations whose end nobody was told of and should have been by `atMs`, longest due first, at most 20. They are put off for a minute, or
+   * for half of the time since their end, so that nobody else claims them meanwhile.
+   */
+  claimUntold(atMs: number): Promise<readonly { readonly conversationId: string; readonly endedAtMs: number }[]>;
+  /** Nobody has to be told any more. */
+  told(conversationId: string): Promise<void>;
   /** Ids of conversations of which, by their own documents (`due.ts`), something had to go by `atMs`, longest due first, at most 100. */
   dueConversations(atMs: number): Promise<readonly string[]>;
 

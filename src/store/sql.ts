@@ -382,6 +382,28 @@ export class SqlStore implements Store {
     ]);
   }
 
+  async claimUntold(atMs: number): Promise<readonly { readonly conversationId: string; readonly endedAtMs: number }[]> {
+    const rows = await this.#query(
+      `WITH due AS (
+         SELECT conversation_id, tell_at_ms AS was_due_at_ms FROM parley_conversations
+         WHERE tell_at_ms <= $1::double precision AND ended_at_ms IS NOT NULL
+         ORDER BY tell_at_ms, conversation_id LIMIT ${storeLimits.untoldMax} FOR NO KEY UPDATE SKIP LOCKED
+       ), claimed AS (
+         UPDATE parley_conversations c
+         SET tell_at_ms = $1::double precision + greatest(${storeLimits.untoldAgainMs}, ($1::double precision - c.ended_at_ms) / 2)
+         FROM due WHERE c.conversation_id = due.conversation_id
+         RETURNING c.conversation_id, c.ended_at_ms, due.was_due_at_ms
+       ) SELECT conversation_id, ended_at_ms FROM claimed ORDER BY was_due_at_ms, conversation_id`,
+      [atMs],
+    );
+    return rows.map((row) => ({ conversationId: textIn(row, 'conversation_id'), endedAtMs: numberIn(row, 'ended_at_ms') }));
+  }
+
+  async told(conversationId: string): Promise<void> {
+    const id = storedText(conversationId);
+    await this.#write(id, 'UPDATE parley_conversations SET tell_at_ms = NULL WHERE conversation_id = $1', [id]);
+  }
+
   async dueConversations(atMs: number): Promise<readonly string[]> {
     const rows = await this.#query(
       `SELECT conversation_id FROM parley_conversations WHERE due_at_ms <= $1
@@ -458,9 +480,10 @@ async function amend(query: Query, id: string, change: Json, ending: Conversatio
   const text = amendedText(textIn(row, 'document'), change);
   const endedAtMs = ending?.endedAtMs ?? optionalIn(row, 'ended_at_ms', numberIn);
   await query(
-    `UPDATE parley_conversations SET document = $2, status = coalesce($3, status), ended_at_ms = $4, due_at_ms = $5
+    `UPDATE parley_conversations SET document = $2, status = coalesce($3, status), ended_at_ms = $4, due_at_ms = $5,
+       tell_at_ms = coalesce($6::double precision, tell_at_ms)
      WHERE conversation_id = $1`,
-    [id, text, ending?.status ?? null, endedAtMs ?? null, dueAtMs(documentOf(text), endedAtMs) ?? null],
+    [id, text, ending?.status ?? null, endedAtMs ?? null, dueAtMs(documentOf(text), endedAtMs) ?? null, ending?.tellAtMs ?? null],
   );
   return true;
 }

@@ -6,7 +6,7 @@ import { KeepAliveHttp, type KeepAliveOptions } from '../shared/keep-alive-http.
 import { systemTimers, type Timers } from '../shared/timers.js';
 import { type Ms, ms } from '../shared/units.js';
 import type { Recognition, SttSettings, TranscribeRequest, Transcriber } from './port.js';
-import { answerOver, transcribeOver, whisperFields } from './whisper-http.js';
+import { answerOver, transcribeOver, whisperUpload } from './whisper-http.js';
 
 export type GroqTranscriberOptions = {
   readonly apiKey: string;
@@ -46,9 +46,9 @@ export class GroqTranscriber implements Transcriber {
   }
 
   transcribe(request: TranscribeRequest): Promise<Recognition> {
-    const fields = whisperFields(request, this.#model, 'verbose_json');
+    const upload = whisperUpload(request, this.#model, 'verbose_json');
     return transcribeOver(
-      (signal) => this.#client.audio.transcriptions.create(fields, { signal }).asResponse(),
+      (signal) => this.#client.post('/openai/v1/audio/transcriptions', { ...upload, signal }).asResponse(),
       request.signal,
       this.#limits,
     );

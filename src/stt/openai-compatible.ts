@@ -7,7 +7,7 @@ import { openAiClient } from '../shared/openai-client.js';
 import { systemTimers, type Timers } from '../shared/timers.js';
 import { type Ms, ms } from '../shared/units.js';
 import type { Recognition, SttSettings, TranscribeRequest, Transcriber } from './port.js';
-import { answerOver, transcribeOver, whisperFields } from './whisper-http.js';
+import { answerOver, transcribeOver, whisperUpload } from './whisper-http.js';
 
 export type OpenAiTranscriberOptions = {
   /** Up to and with `/v1`, or whatever stands before `/audio/transcriptions`. */
@@ -56,9 +56,9 @@ export class OpenAiTranscriber implements Transcriber {
   }
 
   transcribe(request: TranscribeRequest): Promise<Recognition> {
-    const fields = whisperFields(request, this.#model, this.#format);
+    const upload = whisperUpload(request, this.#model, this.#format);
     return transcribeOver(
-      async (signal) => await this.#client.audio.transcriptions.create(fields, { signal }).asResponse(),
+      async (signal) => await this.#client.post('/audio/transcriptions', { ...upload, signal }).asResponse(),
       request.signal,
       this.#limits,
     );

@@ -8,6 +8,7 @@ import { copyOut } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import { inputRateHz, ms, type Samples, samplesIn } from '../shared/units.js';
 import type { SttProvider, SttSettings, SttTurn } from './port.js';
+import { TurnAudio } from './turn-audio.js';
 
 /** Audio kept before the gate's start: the first syllable matters. */
 const preRollSamples = samplesIn(ms(500), inputRateHz);
@@ -15,6 +16,13 @@ const preRollSamples = samplesIn(ms(500), inputRateHz);
 const pieceSamples = 4096;
 
 type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
+
+/** A learned model that hears whether the caller is done: asked in every pause with the last seconds of the open turn. */
+export type Listener = {
+  readonly windowSamples: number;
+  /** 16 kHz mono, the receiver's to keep. Probability that the caller is done; undefined when there is no answer in time. Never fails. */
+  readonly judge: (audio: Int16Array) => Promise<number | undefined>;
+};
 
 type Gap = { readonly startSample: number; endSample: number };
 /** Stretches of silence made by the engine that may still lie in the ring. */
@@ -25,6 +33,9 @@ export class SttSession {
   readonly #provider: SttProvider;
   #settings: SttSettings;
   readonly #answer: (answer: Body<FromStt>) => void;
+  readonly #listener: Listener | undefined;
+  /** What the listener is to hear of the open turn. */
+  #heard: TurnAudio | undefined;
   readonly #now: () => number;
   readonly #piece = new Int16Array(pieceSamples);
   readonly #gaps: Gap[] = [];
@@ -47,12 +58,14 @@ export class SttSession {
     settings: SttSettings,
     now: () => number,
     answer: (answer: Body<FromStt>) => void,
+    listener?: Listener,
   ) {
     this.#slot = slot;
     this.#provider = provider;
     this.#settings = settings;
     this.#now = now;
     this.#answer = answer;
+    this.#listener = listener;
   }
 
   /** For the turns to come. */
@@ -77,6 +90,7 @@ export class SttSession {
         this.#segment = undefined;
         this.#pause(event.atSample, event.speechMs);
         this.#closedSpeechMs += event.speechMs;
+        this.#ask(event.lastSpeechSample, event.atSample);
         return;
       case 'score':
         return;
@@ -104,6 +118,7 @@ export class SttSession {
   close(): void {
     this.#open?.close();
     this.#open = undefined;
+    this.#heard = undefined;
   }
 
   /** Hands what has arrived since on to the open turn. */
@@ -116,6 +131,7 @@ export class SttSession {
     this.#cursor = Math.max(0, this.#closedThrough, startSample - preRollSamples);
     this.#isPaused = false;
     this.#closedSpeechMs = 0;
+    if (this.#listener !== undefined) this.#heard = new TurnAudio(this.#listener.windowSamples, inputRateHz);
     this.#open = this.#provider.openTurn({
       settings: this.#settings,
       onTranscript: ({ text, isFinal, lastSample, confidence }) => {
@@ -144,6 +160,21 @@ export class SttSession {
     this.#open.pause(ms(this.#closedSpeechMs + speechMs));
   }
 
+  /** Recognition was paused at the first dip; the listener hears the pause up to here. */
+  #ask(lastSpeechSample: number, atSample: number): void {
+    if (this.#open === undefined || this.#listener === undefined || this.#heard === undefined) return;
+    const turn = this.#turn;
+    for (let at = Math.max(this.#cursor, this.#heard.endSample); at < atSample; at += pieceSamples) {
+      const piece = this.#piece.subarray(0, Math.min(pieceSamples, atSample - at));
+      if (copyOut(this.#slot, at, piece)) this.#heard.append(piece, at as Samples);
+    }
+    const audio = this.#heard.copyUntil(atSample as Samples);
+    this.#answer({ type: 'turn_asked', turn, lastSpeechSample });
+    void this.#listener.judge(audio).then((probability) => {
+      if (turn === this.#turn) this.#answer({ type: 'turn_score', turn, lastSpeechSample, probability });
+    });
+  }
+
   #pushThrough(endSample: number): void {
     while (this.#cursor < endSample && this.#open !== undefined) {
       const gap = this.#gaps.find((item) => item.endSample > this.#cursor && item.startSample < endSample);
@@ -155,6 +186,7 @@ export class SttSession {
       const piece = this.#piece.subarray(0, Math.min(pieceSamples, limit - this.#cursor));
       if (copyOut(this.#slot, this.#cursor, piece)) {
         this.#open.push(piece, this.#cursor as Samples);
+        this.#heard?.append(piece, this.#cursor as Samples);
         this.#cursor += piece.length;
       } else {
         const oldest = Math.max(this.#cursor, this.#slot.load(Cell.inputWritten) - inputRateHz);

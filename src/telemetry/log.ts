@@ -16,6 +16,7 @@ const infoEvents = new Set([
   'agent.warning',
   'engine.ready',
   'thread.restarted',
+  'process.restarted',
   'engine.stopping',
 ]);
 

@@ -1,31 +1,54 @@
 /** Figures as Prometheus text (exposition format 0.0.4): stages as summaries in seconds, counters and gauges as they are. Main thread. */
 import type { MetricsAnswer } from '../shared/links.js';
-import { mergeHistograms } from './recorder.js';
+import { mergeHistograms, stages } from './recorder.js';
+import { summaryOf, type Totals } from './totals.js';
 
-export function prometheusText(answers: readonly MetricsAnswer[]): string {
+const quantiles = [0.5, 0.95, 0.99, 0.999] as const;
+const usPerSecond = 1e6;
+/** In order, and without what is counted in other units. */
+const stageOrder = new Map<string, number>(stages.map((stage, index) => [stage, index]));
+
+export function prometheusText(totals: Totals): string {
   const lines: string[] = [
     '# HELP parley_stage_seconds Duration of each stage of a turn and of the machine, by the thread that measures it.',
     '# TYPE parley_stage_seconds summary',
-    ...answers.map((answer) => answer.text).filter((text) => text !== ''),
   ];
-  for (const [kind, key] of [
-    ['counter', 'counters'],
-    ['gauge', 'gauges'],
+  const timed = totals.stages.filter(({ stage }) => stageOrder.has(stage));
+  timed.sort((left, right) => stageOrder.get(left.stage)! - stageOrder.get(right.stage)!);
+  for (const { thread, stage, cells } of timed) {
+    const label = `thread="${thread}",stage="${stage}"`;
+    const { count, sum, quantiles: values } = summaryOf(cells, quantiles);
+    for (const [index, us] of values.entries())
+      lines.push(`parley_stage_seconds{${label},quantile="${quantiles[index]}"} ${us / usPerSecond}`);
+    lines.push(`parley_stage_seconds_sum{${label}} ${sum / usPerSecond}`);
+    lines.push(`parley_stage_seconds_count{${label}} ${count}`);
+  }
+  for (const [kind, values] of [
+    ['counter', totals.counters],
+    ['gauge', totals.gauges],
   ] as const) {
-    const sums = new Map<string, Map<string, number>>();
-    for (const answer of answers) {
-      for (const { name, labels, value } of answer[key]) {
-        const byLabels = sums.get(name) ?? new Map<string, number>();
-        byLabels.set(labels, (byLabels.get(labels) ?? 0) + value);
-        sums.set(name, byLabels);
-      }
-    }
-    for (const [name, byLabels] of sums) {
-      lines.push(`# TYPE ${name} ${kind}`);
-      for (const [labels, value] of byLabels) lines.push(labels === '' ? `${name} ${value}` : `${name}{${labels}} ${value}`);
+    let family = '';
+    const names = [...values.keys()].sort(byFamily);
+    for (const name of names) {
+      const own = familyOf(name);
+      if (own !== family) lines.push(`# TYPE ${own} ${kind}`);
+      family = own;
+      lines.push(`${name} ${values.get(name)}`);
     }
   }
   return `${lines.join('\n')}\n`;
+}
+
+function familyOf(name: string): string {
+  const brace = name.indexOf('{');
+  return brace < 0 ? name : name.slice(0, brace);
+}
+
+/** All of one family stand together. */
+function byFamily(left: string, right: string): number {
+  const [leftFamily, rightFamily] = [familyOf(left), familyOf(right)];
+  if (leftFamily !== rightFamily) return leftFamily < rightFamily ? -1 : 1;
+  return left < right ? -1 : 1;
 }
 
 /** The stages as a table for people, in milliseconds; empty when nothing was recorded. */

@@ -19,6 +19,7 @@ export const stages = [
   'estimated_tail',
   'resume_hole',
   'speech_end_to_final',
+  'turn_model',
   'speech_end_to_commit',
   'commit_to_first_token',
   'first_token_to_first_segment',
@@ -55,9 +56,6 @@ const options = {
   useWebAssembly: false,
 } as const;
 
-const quantiles = [0.5, 0.95, 0.99, 0.999] as const;
-const usPerSecond = 1e6;
-
 export class Recorder {
   readonly #thread: string;
   readonly #histograms = new Map<Stage, { readonly whole: Histogram; readonly cell: number }>();
@@ -68,7 +66,7 @@ export class Recorder {
   /** For `sample`. */
   figures: () => Figures = () => ({ counters: [], gauges: [] });
 
-  /** `thread`: whose figures these are, as a label. `strip`: where the dashboard finds them. Made in the thread itself. */
+  /** `thread`: whose figures these are. `strip`: where the dashboard finds them. Made in the thread itself. */
   constructor(thread = 'main', strip: StripMemory = createStrip()) {
     this.#thread = thread;
     this.#strip = new StripWriter(strip);
@@ -106,6 +104,12 @@ export class Recorder {
       this.#loopBefore = loop;
       strip.set(strip.cell('gauge', 'loop_permille'), utilization * 1000);
     }
+    this.renew();
+  }
+
+  /** Writes `figures` to the strip now. */
+  renew(): void {
+    const strip = this.#strip;
     const { counters, gauges } = this.figures();
     for (const { name, labels, value } of gauges) strip.set(strip.cell('gauge', keyOf(name, labels)), value);
     // A count that is known as a whole is stored as one.
@@ -124,33 +128,15 @@ export class Recorder {
     this.#strip.add(counter.cell, by);
   }
 
+  /** With every histogram: for those who ask now and then. Whoever asks often reads the strips (`totals.ts`). */
   answer(
-    { id, form }: Pick<MetricsAsk, 'id' | 'form'>,
+    { id }: Pick<MetricsAsk, 'id'>,
     gauges: MetricsAnswer['gauges'] = [],
     extra: MetricsAnswer['counters'] = [],
   ): MetricsAnswer {
-    const histograms =
-      form === 'encoded'
-        ? [...this.#histograms].map(([name, { whole }]) => ({ name, encoded: encodeIntoCompressedBase64(whole) }))
-        : [];
-    const text = form === 'text' ? this.#text() : '';
+    const histograms = [...this.#histograms].map(([name, { whole }]) => ({ name, encoded: encodeIntoCompressedBase64(whole) }));
     const counters = [...this.#counters.values()].map(({ name, labels, value }) => ({ name, labels, value }));
-    return { type: 'metrics', id, text, histograms, counters: [...counters, ...extra], gauges };
-  }
-
-  /** The stages as Prometheus summaries in seconds. Figures of several threads stay apart: percentiles cannot be added. */
-  #text(): string {
-    const lines: string[] = [];
-    for (const [name, { whole: histogram }] of this.#histograms) {
-      const label = `thread="${this.#thread}",stage="${name}"`;
-      for (const quantile of quantiles) {
-        const seconds = histogram.getValueAtPercentile(quantile * 100) / usPerSecond;
-        lines.push(`parley_stage_seconds{${label},quantile="${quantile}"} ${seconds}`);
-      }
-      lines.push(`parley_stage_seconds_sum{${label}} ${(histogram.mean * histogram.totalCount) / usPerSecond}`);
-      lines.push(`parley_stage_seconds_count{${label}} ${histogram.totalCount}`);
-    }
-    return lines.join('\n');
+    return { type: 'metrics', id, thread: this.#thread, histograms, counters: [...counters, ...extra], gauges };
   }
 }
 

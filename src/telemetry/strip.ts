@@ -163,6 +163,11 @@ export class StripReader {
     return Atomics.load(this.#ints, Head.threadId);
   }
 
+  /** All that are known, whether they grew or not. */
+  counterNames(): readonly string[] {
+    return this.#entries.filter(({ entry }) => entry.kind === 'counter').map(({ entry }) => entry.name);
+  }
+
   look(): StripInterval {
     this.#learn();
     const counters: [string, number][] = [];

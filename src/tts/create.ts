@@ -2,6 +2,7 @@
 import { nowMs } from '../shared/clock.js';
 import { EngineError } from '../shared/errors.js';
 import { Candidates, type FailoverReport, type WithFallbacks } from '../shared/failover.js';
+import type { KeepAliveOptions } from '../shared/keep-alive-http.js';
 import { hz } from '../shared/units.js';
 import { ElevenLabsTts } from './elevenlabs.js';
 import { fliteVoices } from './embedded/flite.js';
@@ -31,14 +32,18 @@ export const plainVoice: TtsVoice = {
 };
 
 /** With fallbacks: all of them behind one face. */
-export function createTts(setup: WithFallbacks<TtsSetup>, report: FailoverReport): TtsProvider {
-  if (setup.fallbacks.length === 0) return oneTts(setup);
-  const providers = [setup, ...setup.fallbacks].map((one) => ({ name: one.provider, provider: oneTts(one) }));
+export function createTts(
+  setup: WithFallbacks<TtsSetup>,
+  report: FailoverReport,
+  connections: KeepAliveOptions = {},
+): TtsProvider {
+  if (setup.fallbacks.length === 0) return oneTts(setup, connections);
+  const providers = [setup, ...setup.fallbacks].map((one) => ({ name: one.provider, provider: oneTts(one, connections) }));
   const probe = (provider: TtsProvider): Promise<void> => provider.warm(plainVoice, hz(16_000));
   return new FailoverTts(new Candidates('tts', providers, probe, report, nowMs));
 }
 
-function oneTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup): TtsProvider {
+function oneTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup, connections: KeepAliveOptions): TtsProvider {
   const chosen = {
     ...(baseUrl === '' ? {} : { baseUrl }),
     ...(model === '' ? {} : { defaultModelId: model }),
@@ -48,9 +53,9 @@ function oneTts({ provider, apiKey, baseUrl, model, voice }: TtsSetup): TtsProvi
     case 'embedded':
       return voice === '' ? new EmbeddedTts() : new EmbeddedTts({ defaultVoice: embeddedVoice(voice) });
     case 'elevenlabs':
-      return new ElevenLabsTts({ apiKey, ...chosen });
+      return new ElevenLabsTts({ apiKey, connect: connections.connect, ...chosen });
     case 'openai':
-      return new OpenAiSpeech({ apiKey, ...chosen });
+      return new OpenAiSpeech({ apiKey, connections, ...chosen });
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import { nowMs } from '../shared/clock.js';
 import { EngineError } from '../shared/errors.js';
+import type { Connect } from '../shared/keep-alive-http.js';
 import { type Context, type ContextEvents, ContextSocket, type SocketSettings } from './elevenlabs-socket.js';
 
 export type PoolSettings = SocketSettings & {
@@ -21,6 +22,7 @@ export class SocketPool {
   readonly #url: string;
   readonly #headers: Readonly<Record<string, string>>;
   readonly #settings: PoolSettings;
+  readonly #connect: Connect | undefined;
   readonly #sockets = new Set<ContextSocket>();
   readonly #closing = new Set<Promise<void>>();
   readonly #openWaiters: { resolve: () => void; reject: (error: EngineError) => void }[] = [];
@@ -32,10 +34,11 @@ export class SocketPool {
   #isClosed = false;
 
   /** `headers` carry the key and are never shown to anybody but the service. */
-  constructor(url: string, headers: Readonly<Record<string, string>>, settings: PoolSettings) {
+  constructor(url: string, headers: Readonly<Record<string, string>>, settings: PoolSettings, connect?: Connect) {
     this.#url = url;
     this.#headers = headers;
     this.#settings = settings;
+    this.#connect = connect;
   }
 
   get usedAtMs(): number {
@@ -80,12 +83,14 @@ export class SocketPool {
   #addSocket(): ContextSocket | undefined {
     if (this.#isClosed || this.#sockets.size >= this.#settings.socketsMax) return undefined;
     const delayMs = Math.max(0, this.#nextAttemptAtMs - nowMs());
-    const socket = new ContextSocket(this.#url, this.#headers, delayMs, this.#settings, {
+    const events = {
       onOpen: () => {
         for (const waiter of this.#openWaiters.splice(0)) waiter.resolve();
       },
-      onGone: (error, startedAtMs, wasGood) => this.#socketGone(socket, error, startedAtMs, wasGood),
-    });
+      onGone: (error: EngineError, startedAtMs: number, wasGood: boolean) =>
+        this.#socketGone(socket, error, startedAtMs, wasGood),
+    };
+    const socket = new ContextSocket(this.#url, this.#headers, delayMs, this.#settings, events, this.#connect);
     this.#sockets.add(socket);
     return socket;
   }

@@ -3,10 +3,12 @@
  * five at most, ids used once, late audio of a cut reply is ignored. Knows nothing about text. Runs on the TTS thread.
  */
 import type { IncomingMessage } from 'node:http';
+import type { createConnection } from 'node:net';
 import { WebSocket } from 'ws';
 import { nowMs } from '../shared/clock.js';
 import { EngineError, type FailureKind } from '../shared/errors.js';
 import { kindOfStatus, retryAfterMs } from '../shared/http-errors.js';
+import type { Connect } from '../shared/keep-alive-http.js';
 import { parseServerMessage, type ServerMessage } from './elevenlabs-messages.js';
 
 export type SocketSettings = {
@@ -67,6 +69,7 @@ export class ContextSocket {
   readonly #headers: Readonly<Record<string, string>>;
   readonly #settings: SocketSettings;
   readonly #events: SocketEvents;
+  readonly #connectBy: Connect | undefined;
   readonly #contexts = new Map<string, ContextState>();
   #socket: WebSocket | undefined;
   #phase: 'waiting' | 'connecting' | 'open' | 'gone' = 'waiting';
@@ -78,18 +81,20 @@ export class ContextSocket {
   #isAlive = true;
   idleSinceMs = nowMs() as number;
 
-  /** Connects after `delayMs`. */
+  /** Connects after `delayMs`; over what `connect` gives, if there is one. */
   constructor(
     url: string,
     headers: Readonly<Record<string, string>>,
     delayMs: number,
     settings: SocketSettings,
     events: SocketEvents,
+    connect?: Connect,
   ) {
     this.#url = url;
     this.#headers = headers;
     this.#settings = settings;
     this.#events = events;
+    this.#connectBy = connect;
     if (delayMs <= 0) this.#connect();
     else this.#timer = setTimeout(() => this.#connect(), delayMs);
   }
@@ -160,6 +165,8 @@ export class ContextSocket {
       perMessageDeflate: false,
       maxPayload: messageBytesMax,
       followRedirects: false,
+      // A Duplex is all that is asked of it, whatever the type says.
+      ...(this.#connectBy === undefined ? {} : { createConnection: this.#connectBy as unknown as typeof createConnection }),
     });
     this.#socket = socket;
     this.#timer = setTimeout(() => {

@@ -3,6 +3,7 @@
  * `elevenlabs-stream.ts`. Runs on the TTS thread.
  */
 import { EngineError } from '../shared/errors.js';
+import type { Connect } from '../shared/keep-alive-http.js';
 import { type Hz, hz } from '../shared/units.js';
 import { type PoolSettings, SocketPool } from './elevenlabs-pool.js';
 import { ElevenLabsStream, type StreamDeadlines } from './elevenlabs-stream.js';
@@ -15,6 +16,8 @@ export type ElevenLabsOptions = Partial<PoolSettings> &
     readonly baseUrl?: string;
     readonly defaultVoiceId?: string;
     readonly defaultModelId?: string;
+    /** Gives the connections in place of TCP and TLS ones. */
+    readonly connect?: Connect | undefined;
   };
 
 const defaultDeadlines: StreamDeadlines = {
@@ -48,6 +51,7 @@ export class ElevenLabsTts implements TtsProvider {
   readonly #baseUrl: string;
   readonly #defaultVoiceId: string;
   readonly #defaultModelId: string;
+  readonly #connect: Connect | undefined;
   readonly #settings: PoolSettings;
   readonly #deadlines: StreamDeadlines;
   readonly #pools = new Map<string, SocketPool>();
@@ -63,6 +67,7 @@ export class ElevenLabsTts implements TtsProvider {
     }
     this.#defaultVoiceId = options.defaultVoiceId ?? '21m00Tcm4TlvDq8ikWAM';
     this.#defaultModelId = options.defaultModelId ?? 'eleven_flash_v2_5';
+    this.#connect = options.connect;
     this.#settings = pick(defaultPoolSettings, options);
     this.#deadlines = pick(defaultDeadlines, options);
   }
@@ -99,7 +104,7 @@ export class ElevenLabsTts implements TtsProvider {
     const known = this.#pools.get(url);
     if (known !== undefined) return known;
     if (this.#pools.size >= poolsMax) this.#closeOldestPool();
-    const pool = new SocketPool(url, { 'xi-api-key': this.#apiKey }, this.#settings);
+    const pool = new SocketPool(url, { 'xi-api-key': this.#apiKey }, this.#settings, this.#connect);
     this.#pools.set(url, pool);
     if (this.#isClosed) void pool.close();
     return pool;

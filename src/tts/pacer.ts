@@ -10,7 +10,7 @@ import { msUntil } from '../shared/clock.js';
 import { FrameWriter } from '../shared/frames.js';
 import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
 import { type Hz, ms, samplesIn } from '../shared/units.js';
-import { pacing } from './pacing.js';
+import { type Pacing, pacing } from './pacing.js';
 import type { Speech } from './speech.js';
 import type { SpokenTrack } from './spoken.js';
 import type { CharSpans } from './timeline.js';
@@ -57,6 +57,7 @@ export class Pacer {
   readonly #ringMain: () => void;
   /** Follows what becomes of the frames, when the session is recorded. */
   readonly #track: SpokenTrack | undefined;
+  readonly #pacing: Pacing;
   readonly #writer: FrameWriter;
   readonly #samples: Int16Array;
   readonly #bytes: Uint8Array;
@@ -75,6 +76,7 @@ export class Pacer {
     counters: TtsCounters,
     ringMain: () => void,
     track: SpokenTrack | undefined,
+    chosen: Pacing = pacing,
   ) {
     this.#slot = slot;
     this.#generation = generation;
@@ -82,8 +84,9 @@ export class Pacer {
     this.#counters = counters;
     this.#ringMain = ringMain;
     this.#track = track;
+    this.#pacing = chosen;
     this.#writer = new FrameWriter(slot);
-    this.#samples = new Int16Array(samplesIn(ms(pacing.frameMs), format.rateHz));
+    this.#samples = new Int16Array(samplesIn(ms(this.#pacing.frameMs), format.rateHz));
     this.#bytes = new Uint8Array(this.#samples.length * (format.encoding === 'pcm' ? 2 : 1));
   }
 
@@ -134,10 +137,10 @@ export class Pacer {
     if (this.#hasWaited) this.#afterWait(atMs);
     while (!floor.isFramed) {
       const leftMs = this.#playEndMs - atMs;
-      if (leftMs > this.#leadMs(floor) - pacing.frameMs) break;
+      if (leftMs > this.#leadMs(floor) - this.#pacing.frameMs) break;
       const count = speech.audio.copy(speech.cursor, this.#samples);
       const isLast = speech.isComplete && speech.cursor + count >= speech.audio.end;
-      if (count < this.#samples.length && !isLast && (count === 0 || leftMs > pacing.shortFrameMs)) {
+      if (count < this.#samples.length && !isLast && (count === 0 || leftMs > this.#pacing.shortFrameMs)) {
         if (leftMs < 0 && floor.hasStarted && this.#playEndMs > 0) this.#underrun(speech);
         break;
       }
@@ -155,7 +158,7 @@ export class Pacer {
       floor.isFramed = isLast;
     }
     if (!pushed) return;
-    speech.audio.forgetBefore(speech.cursor - samplesIn(ms(pacing.keptMs), this.#format.rateHz));
+    speech.audio.forgetBefore(speech.cursor - samplesIn(ms(this.#pacing.keptMs), this.#format.rateHz));
     speech.feed();
     this.#ringMain();
   }
@@ -163,16 +166,16 @@ export class Pacer {
   /** Main took no frames for a while, and then all of them at once: the client has those in hand, and they count as lead. */
   #afterWait(atMs: number): void {
     this.#hasWaited = false;
-    const inHandMs = Math.min(msUntil(this.#slot.load(Cell.playEndAtMs), atMs), outputRingFrames * pacing.frameMs);
+    const inHandMs = Math.min(msUntil(this.#slot.load(Cell.playEndAtMs), atMs), outputRingFrames * this.#pacing.frameMs);
     this.#playEndMs = Math.max(this.#playEndMs, atMs + inHandMs);
   }
 
   /** Audio to keep ahead: the start's while the speech is young, then as little as link and timers allow. */
   #leadMs(floor: OnFloor): number {
-    const isYoung = floor.framedMs < pacing.leadStartMs;
+    const isYoung = floor.framedMs < this.#pacing.leadStartMs;
     const unsteadyMs = this.#slot.load(Cell.linkJitterMs) + this.#lateMs;
-    const leadMs = Math.min(pacing.leadMaxMs, pacing.leadMinMs + unsteadyMs);
-    return isYoung ? Math.max(pacing.leadStartMs, leadMs) : leadMs;
+    const leadMs = Math.min(this.#pacing.leadMaxMs, this.#pacing.leadMinMs + unsteadyMs);
+    return isYoung ? Math.max(this.#pacing.leadStartMs, leadMs) : leadMs;
   }
 
   /** The synthesiser was too slow: the caller hears a hole. Counted once a hole. While a tool runs there is nothing to hear. */
@@ -185,7 +188,7 @@ export class Pacer {
     const { rateHz, encoding } = this.#format;
     const { speech } = floor;
     const samples = this.#samples.subarray(0, count);
-    if (floor.fadesIn) fadeIn(samples, Math.min(count, samplesIn(ms(pacing.fadeInMs), rateHz)));
+    if (floor.fadesIn) fadeIn(samples, Math.min(count, samplesIn(ms(this.#pacing.fadeInMs), rateHz)));
     const payload =
       encoding === 'ulaw'
         ? encodeMulaw(samples, this.#bytes.subarray(0, count))
@@ -204,7 +207,9 @@ export class Pacer {
         position,
         sampleCount: count,
         isLast: isLast ? 1 : 0,
-        scheduledAtMs: isContinuing ? Math.min(atMs, onGrid(this.#playEndMs - (this.#leadMs(floor) - pacing.frameMs))) : atMs,
+        scheduledAtMs: isContinuing
+          ? Math.min(atMs, onGrid(this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs)))
+          : atMs,
       },
       payload,
       this.#alignmentOf(speech, count, isLast),

@@ -1,7 +1,8 @@
 /** The numbers of the pacer: how far ahead audio is sent, and what is said again after a hole. TTS thread. */
+
 export const pacing = {
   /** All sessions are looked at together this often, so that main is woken once for many frames. */
-  gridMs: 5,
+  gridMs: 10,
   frameMs: 40,
   /** The first audio of a speech goes out unpaced up to this. */
   leadStartMs: 120,
@@ -17,3 +18,5 @@ export const pacing = {
   /** Audio kept behind the cursor, for rewinding. */
   keptMs: 1500,
 } as const;
+
+export type Pacing = { readonly [Name in keyof typeof pacing]: number };

@@ -8,6 +8,13 @@ import type { Speech } from './speech.js';
 
 export type Resumed = { readonly type: 'resume_ready'; readonly hold: number; readonly rewoundSamples: number };
 
+/** Sample of the speech from which it goes on. `sent`: one past what the client got; `holeMs`: how long it has had nothing to play. */
+export type ResumePoint = (speech: Speech, sent: number, holeMs: number, rateHz: Hz) => number;
+
+/** After a short hole the next sample; after a longer one the word before it is said again. */
+export const resumePoint: ResumePoint = (speech, sent, holeMs, rateHz) =>
+  holeMs <= pacing.holeMs ? sent : rewound(speech, sent, rateHz);
+
 export class Resume {
   readonly #slot: Slot;
   readonly #rateHz: Hz;
@@ -16,6 +23,7 @@ export class Resume {
   /** How long the client had nothing to play. */
   readonly #onHole: (holeMs: number) => void;
   readonly #ringMain: () => void;
+  readonly #pointOf: ResumePoint;
   #hold = 0;
 
   constructor(
@@ -25,6 +33,7 @@ export class Resume {
     counters: TtsCounters,
     onHole: (holeMs: number) => void,
     ringMain: () => void,
+    pointOf: ResumePoint = resumePoint,
   ) {
     this.#slot = slot;
     this.#rateHz = rateHz;
@@ -32,6 +41,7 @@ export class Resume {
     this.#counters = counters;
     this.#onHole = onHole;
     this.#ringMain = ringMain;
+    this.#pointOf = pointOf;
   }
 
   /** Ordered, and not possible yet. */
@@ -64,7 +74,7 @@ export class Resume {
     const sent = Math.max(0, this.#slot.load(Cell.sentPosition) - floor.base);
     const holeMs = -msUntil(this.#slot.load(Cell.playEndAtMs), atMs);
     this.#onHole(Math.max(0, holeMs));
-    const from = holeMs <= pacing.holeMs ? sent : rewound(floor.speech, sent, this.#rateHz);
+    const from = this.#pointOf(floor.speech, sent, holeMs, this.#rateHz);
     if (from < sent) this.#counters.rewinds += 1;
     this.#pacer.reframe(floor, from, holeMs, atMs);
     return sent - from;
@@ -72,7 +82,7 @@ export class Resume {
 }
 
 /** Start of the word before `sample`, at most the rewind limit back. */
-export function rewound(speech: Speech, sample: number, rateHz: Hz): number {
+function rewound(speech: Speech, sample: number, rateHz: Hz): number {
   const limit = samplesIn(ms(pacing.rewindMaxMs), rateHz);
   const start = speech.timeline.wordStartBefore(sample);
   return Math.max(0, speech.audio.start, sample - start <= limit ? start : sample);

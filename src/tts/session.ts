@@ -7,15 +7,18 @@ import type { CutSent, FromTts, ToTts } from '../shared/links.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import { CutSpeech, heardAtEnd } from './cut-speech.js';
 import { type OnFloor, type OutputFormat, Pacer, type TtsCounters } from './pacer.js';
+import type { Pacing } from './pacing.js';
 import type { TtsProvider, TtsVoice } from './port.js';
-import { Resume, rewound } from './resume.js';
+import { Resume, type ResumePoint, resumePoint } from './resume.js';
 import { Speech } from './speech.js';
 import { type SpokenPiece, SpokenTrack } from './spoken.js';
 
 export type { TtsCounters } from './pacer.js';
 export { pacing } from './pacing.js';
 
-export type TtsSettings = OutputFormat & { readonly provider: TtsProvider; readonly voice: TtsVoice };
+/** How speech is paced, and from where it goes on; what is left out is as in `pacing.ts` and `resume.ts`. */
+export type TtsRules = { readonly pacing?: Pacing; readonly resumePoint?: ResumePoint };
+export type TtsSettings = OutputFormat & { readonly provider: TtsProvider; readonly voice: TtsVoice; readonly rules?: TtsRules };
 
 /** A synthesiser that does not say when its characters sound has said them all when nothing more came for this long. */
 const settleMs = 400;
@@ -33,6 +36,7 @@ export class TtsSession {
   readonly #cut: CutSpeech;
   readonly #resume: Resume;
   readonly #track: SpokenTrack | undefined;
+  readonly #pointOf: ResumePoint;
   readonly #speeches = new Map<number, Speech>();
   readonly #queue: OnFloor[] = [];
   #floor: OnFloor | undefined;
@@ -60,9 +64,10 @@ export class TtsSession {
     this.#now = now;
     this.#answer = answer;
     this.#track = onSpoken === undefined ? undefined : new SpokenTrack(slot, settings.rateHz, now, onSpoken);
-    this.#pacer = new Pacer(slot, generation, settings, counters, ringMain, this.#track);
+    this.#pacer = new Pacer(slot, generation, settings, counters, ringMain, this.#track, settings.rules?.pacing);
+    this.#pointOf = settings.rules?.resumePoint ?? resumePoint;
     this.#cut = new CutSpeech(settings.rateHz, answer);
-    this.#resume = new Resume(slot, settings.rateHz, this.#pacer, counters, onHole, ringMain);
+    this.#resume = new Resume(slot, settings.rateHz, this.#pacer, counters, onHole, ringMain, this.#pointOf);
   }
 
   /** Whether `tick` has anything to do. */
@@ -243,7 +248,7 @@ export class TtsSession {
     this.#speeches.delete(speech.number);
     speech.renumber(message.newSpeech);
     this.#speeches.set(message.newSpeech, speech);
-    const from = rewound(speech, cut.heardSample, this.#settings.rateHz);
+    const from = this.#pointOf(speech, cut.heardSample, Number.POSITIVE_INFINITY, this.#settings.rateHz);
     this.#enqueue(speech, message.epoch, message.eventId, message.afterControl, from, true);
     this.#counters.rewinds += 1;
     this.tick(this.#now());

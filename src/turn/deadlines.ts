@@ -1,8 +1,9 @@
 /** When time alone changes something. Pure; conversation thread; all instants are of the session's input clock. */
-import { covers, mergedText } from './open-turn.js';
+import { answerDueMs, turnDelayMs } from './judgement.js';
+import { covers } from './open-turn.js';
 import type { TurnSettings } from './settings.js';
 import type { OpenTurn, TurnState } from './state.js';
-import { endpointDelayMs, hasSpeech } from './words.js';
+import { hasSpeech } from './words.js';
 
 /** Every instant at which something may be due, past ones too, in no order. */
 export function* deadlines(state: TurnState, settings: TurnSettings): Generator<number> {
@@ -33,8 +34,9 @@ export function commitAtMs(state: TurnState, open: OpenTurn, settings: TurnSetti
     // Somebody spoke and there is no word of it: recognition is late, and says itself when it has failed.
     return open.t0Ms + (open.hasProblem ? settings.sttWaitMs : settings.sttLostMs);
   }
-  const delayMs = endpointDelayMs(mergedText(open), state.agentText, settings);
-  return open.t0Ms + (covers(open) ? delayMs : Math.max(delayMs, settings.sttWaitMs));
+  const delayMs = turnDelayMs(state, open, settings);
+  const overMs = open.t0Ms + (covers(open) ? delayMs : Math.max(delayMs, settings.sttWaitMs));
+  return Math.max(overMs, answerDueMs(open, settings));
 }
 
 /** When the call ends because the caller says nothing. Only while both sides are silent. */

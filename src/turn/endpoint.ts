@@ -3,16 +3,20 @@ import { commitAtMs } from './deadlines.js';
 import { failed } from './failure.js';
 import { forgetUndo, stopAgent } from './floor.js';
 import { keepQuiet } from './idle.js';
+import { turnDelayMs } from './judgement.js';
 import { covers, mergedText, newOpenTurn } from './open-turn.js';
 import type { OpenTurn, TurnEvent } from './state.js';
-import { asksToWait, endpointDelayMs, hasSpeech, keyOf } from './words.js';
+import { asksToWait, hasSpeech, keyOf } from './words.js';
 import { becomeIdle, discardDraft, dropTurn, isProtected, nextSpeech, openWith, type Work } from './work.js';
 
 export function speechStarted(work: Work, startMs: number): void {
   work.state.callerAtMs = work.atMs;
   work.state.isSkipping = false;
   work.state.idleSinceMs = undefined;
-  const segment = { isSpeaking: true, segmentSpeechMs: 0, continuousMs: 0, meanProbability: 0, isFinal: false };
+  const segment = {
+    ...{ isSpeaking: true, isFinal: false, isOther: false },
+    ...{ segmentSpeechMs: 0, continuousMs: 0, meanProbability: 0, levelOverCallerDb: 0 },
+  };
   if (work.state.open !== undefined) {
     openWith(work, segment);
   } else {
@@ -32,6 +36,7 @@ export function speechWentOn(work: Work, event: Extract<TurnEvent, { type: 'spee
     segmentSpeechMs: event.speechMs,
     continuousMs: event.continuousMs,
     meanProbability: event.meanProbability,
+    levelOverCallerDb: event.levelOverCallerDb,
   });
 }
 
@@ -43,6 +48,7 @@ export function speechEnded(work: Work, t0Ms: number, speechMs: number): void {
     t0Ms,
     endedAtMs: work.atMs,
     closedSpeechMs: open.closedSpeechMs + speechMs,
+    loudestDb: open.closedSpeechMs === 0 ? open.levelOverCallerDb : Math.max(open.loudestDb, open.levelOverCallerDb),
     segmentSpeechMs: 0,
     continuousMs: 0,
     isFinal: open.throughMs >= t0Ms && open.hasTranscript ? open.isFinal : false,
@@ -94,6 +100,7 @@ export function speculate(work: Work): void {
   const { open, agent } = work.state;
   const settings = work.settings;
   if (open === undefined || open.isSpeaking || agent.phase !== 'idle' || work.state.undo !== undefined) return;
+  if (isOfAnother(open, work)) return;
   if (open.draft !== undefined || open.draftCount >= settings.speculationsMax) return;
   if (!covers(open) || !hasSpeech(open.text) || open.closedSpeechMs > settings.speculationSpeechMaxMs) return;
   const text = mergedText(open);
@@ -103,9 +110,19 @@ export function speculate(work: Work): void {
   work.actions.push({ type: 'generate', speech, text, isSpeculative: true, isMerged: open.prefix !== '' });
 }
 
+/** All of the turn was far too quiet for the caller. What continues a turn of the caller's is believed. */
+function isOfAnother(open: OpenTurn, { settings }: Work): boolean {
+  return open.prefix === '' && (open.isOther || open.loudestDb <= -settings.otherTalkerSilentDb);
+}
+
 export function judgeCommit(work: Work): void {
   const { open, agent } = work.state;
   if (open === undefined || open.isSpeaking || agent.phase !== 'idle') return;
+  if (isOfAnother(open, work)) {
+    dropTurn(work, 'other_talker');
+    becomeIdle(work);
+    return;
+  }
   // A CUT that may still be undone is decided first, at the latest when its time is over.
   if (work.state.undo !== undefined && !hasSpeech(open.text)) return;
   if (work.atMs < commitAtMs(work.state, open, work.settings)) return;
@@ -117,7 +134,7 @@ export function judgeCommit(work: Work): void {
     return;
   }
   const text = mergedText(open);
-  const delayMs = endpointDelayMs(text, work.state.agentText, work.settings);
+  const delayMs = turnDelayMs(work.state, open, work.settings);
   const draft = open.draft?.key === keyOf(text) ? open.draft : undefined;
   if (draft === undefined) discardDraft(work);
   commit(work, open.text, text, {

@@ -38,13 +38,20 @@ export function judgeInterruption(work: Work): void {
   }
   if (open === undefined || !work.settings.isInterruptible) return;
   if (agent.phase !== 'idle' && agent.kind === 'first' && !work.settings.isFirstInterruptible) return;
+  if (open.isOther && (agent.phase === 'held' || agent.phase === 'speaking')) {
+    if (!open.isSpeaking) dropTurn(work, 'other_talker');
+    else if (isLoudAfterAll(open, work)) cut(work, 'strong_speech');
+    if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
+    return;
+  }
   if (agent.phase === 'held') {
     const verdict = judge(open, ladder(work, agent.kind, agent.startedMs));
     if (verdict.is === 'real') cut(work, verdict.reason);
     if (verdict.is === 'false') {
       resume(work, agent.speech, agent.hold, verdict.reason);
       // A short sound may still turn out to be a word ("stop"): its transcript is waited for while the agent speaks on.
-      if (verdict.reason !== 'short') dropTurn(work, verdict.reason);
+      if (verdict.reason === 'other_talker') openWith(work, { isOther: true });
+      else if (verdict.reason !== 'short') dropTurn(work, verdict.reason);
     }
   } else if (agent.phase === 'speaking' && !open.isSpeaking && open.waitsFor !== agent.speech) {
     // The caller had stopped before our audio began, so there was no HOLD: words decide, silence drops the turn.
@@ -52,6 +59,17 @@ export function judgeInterruption(work: Work): void {
     if (verdict.is === 'real') cut(work, verdict.reason);
     if (verdict.is === 'false') dropTurn(work, verdict.reason);
   }
+}
+
+/**
+ * The first 64 ms of quiet in a sound over the agent. A short one is most often a cough or the like: the agent goes on at once instead of at the end
+ * of the pause, so that hardly anything of the hole is heard. If there was a word in it after all, the transcript says so.
+ */
+export function dipped(work: Work, speechMs: number): void {
+  const { agent, open } = work.state;
+  if (agent.phase !== 'held' || open === undefined || !work.settings.isInterruptible) return;
+  if (wordsOf(open.text).length > 0 || open.closedSpeechMs + speechMs >= work.settings.falseAlarmMs) return;
+  resume(work, agent.speech, agent.hold, 'short');
 }
 
 export function judgeUndo(work: Work): void {
@@ -161,6 +179,12 @@ function resume(work: Work, speech: number, hold: number, reason: ResumeReason):
   work.actions.push({ type: 'resume', speech, hold, reason });
   countFalseHold(work);
 }
+
+/** Whom we took for somebody else at first speaks on as loudly as the caller does. */
+function isLoudAfterAll(open: OpenTurn, { settings }: Work): boolean {
+  return open.continuousMs >= settings.cutStrongMs && open.levelOverCallerDb > surelyCaller * settings.otherTalkerDb;
+}
+const surelyCaller = -0.5;
 
 /** Nothing stands still for it, so a short sound is given the time that its transcript needs. */
 function judgeLateWords(work: Work, open: OpenTurn, context: LadderContext): Verdict {

@@ -4,7 +4,7 @@
  */
 import type { TurnSettings } from './settings.js';
 import type { CutReason, OpenTurn, ResumeReason } from './state.js';
-import { echoRatio, hasStopWord, isIgnorable, spokenLately, wordsOf } from './words.js';
+import { echoRatio, hasAsked, hasStopWord, isFalseStart, isIgnorable, spokenLately, wordsOf } from './words.js';
 
 export type Verdict =
   | { readonly is: 'real'; readonly reason: CutReason }
@@ -35,13 +35,14 @@ export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
   if (words.length === 0) return undecided;
   // An echo may be followed by the caller's own words: only a finished utterance is nothing but echo.
   const spoken = spokenLately(agentText, atMs - startedMs);
-  if (words.length >= 2 && echoRatio(open.text, spoken) >= settings.echoRatio)
+  const isStop = hasStopWord(open.text, settings.language);
+  if ((words.length >= 2 || !isStop) && echoRatio(open.text, spoken) >= settings.echoRatio)
     return open.isSpeaking ? undecided : falseAlarm('echo');
-  const isAnswer = agentText.trimEnd().endsWith('?');
-  if (isIgnorable(open.text, settings) && !isAnswer) {
+  if (isIgnorable(open.text, settings) && !hasAsked(agentText, atMs - startedMs)) {
     return open.isSpeaking ? undecided : falseAlarm('backchannel');
   }
-  if (hasStopWord(open.text, settings.language)) return real('stop_word');
+  if (isStop) return real('stop_word');
+  if (isFalseStart(open.text, settings.language)) return open.isSpeaking ? undecided : falseAlarm('false_start');
   if (words.length >= settings.cutWordsMin) return real('words');
   // One word counts when nothing more will come of it: the final, a failed recogniser, or time.
   const isDue = open.isFinal || open.hasProblem || atMs >= open.endedAtMs + settings.verdictMs;
@@ -54,12 +55,18 @@ export function judge(open: OpenTurn, context: LadderContext): Verdict {
   const byWords = judgeWords(open, context);
   if (byWords.is !== 'open') return byWords;
   if (open.isSpeaking) {
+    if (isOfAnother(open, settings)) return falseAlarm('other_talker');
     if (isGuarded) return undecided;
     const isStrong = open.continuousMs >= settings.cutStrongMs && open.meanProbability >= settings.cutStrongProbability;
     if (isStrong && !isWary) return real('strong_speech');
     return open.continuousMs >= settings.cutAnyMs ? real('long_speech') : undecided;
   }
   return judgeSilence(open, settings, atMs);
+}
+
+/** Too quiet for the caller: somebody else in the room, a television, an echo. */
+function isOfAnother(open: OpenTurn, settings: TurnSettings): boolean {
+  return open.segmentSpeechMs >= settings.otherTalkerMs && open.levelOverCallerDb <= -settings.otherTalkerDb;
 }
 
 /** The speech is over and brought no deciding words: short, empty, or nothing heard in time. */

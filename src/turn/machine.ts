@@ -14,8 +14,9 @@ import {
   transcribed,
   typed,
 } from './endpoint.js';
-import { chooseStartHops, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
+import { chooseStartHops, dipped, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
 import { activity, judgeIdle, say } from './idle.js';
+import { modelAnswered, modelAsked } from './judgement.js';
 import { agentSaid, audioStarted, drained, heard, judgeThinking, replyEnded, replyFailed, toolsRan, ttsFailed } from './reply.js';
 import type { TurnSettings } from './settings.js';
 import type { Action, TurnEvent, TurnState } from './state.js';
@@ -62,6 +63,9 @@ function apply(work: Work, event: TurnEvent): void {
       speechWentOn(work, event);
       held(work, event.hold);
       return;
+    case 'speech_dip':
+      dipped(work, event.speechMs);
+      return;
     case 'speech_end':
       speechEnded(work, event.t0Ms, event.speechMs);
       return;
@@ -70,6 +74,12 @@ function apply(work: Work, event: TurnEvent): void {
       return;
     case 'stt_problem':
       if (event.turn === work.state.turn) openWith(work, { hasProblem: true });
+      return;
+    case 'turn_asked':
+      if (event.turn === work.state.turn) modelAsked(work, event);
+      return;
+    case 'turn_score':
+      if (event.turn === work.state.turn) modelAnswered(work, event);
       return;
     case 'typed':
       typed(work, event.text);

@@ -7,9 +7,21 @@ export type TurnSettings = {
   readonly delayNeutralMs: number;
   readonly delayUnfinishedMs: number;
   readonly delaySpellingMs: number;
+  /** The same after a group of digits or letters, or a part of an address, that is not the last. */
+  readonly delayDictationMs: number;
   /** No turn stays open longer than this after its last speech sample. */
   readonly delayMaxMs: number;
   readonly delayMinMs: number;
+  /**
+   * With a learned model in place of the words: the silence before a commit when it is sure that the caller is done (probability of
+   * `doneProbability` or more), and when it is sure that he is not (`notDoneProbability` or less); linear between (ms).
+   */
+  readonly delayDoneMs: number;
+  readonly delayNotDoneMs: number;
+  readonly doneProbability: number;
+  readonly notDoneProbability: number;
+  /** How long a commit that is due waits for the answer of a model that was asked; then the words decide. */
+  readonly turnModelWaitMs: number;
   /** Multiplies every delay: eager .7, normal 1, patient 1.6. */
   readonly delayRatio: number;
   /** How long a final transcript is waited for after the last speech sample; then the newest partial counts. */
@@ -32,6 +44,11 @@ export type TurnSettings = {
   readonly firstSpeechGuardMs: number;
   /** A reply of which less than this was heard does not count as an answer: the caller's next words join the same turn. */
   readonly mergeHeardMs: number;
+  /** Speech over the agent that is this much quieter than the caller's own, measured over `otherTalkerMs`, is somebody else's. */
+  readonly otherTalkerDb: number;
+  readonly otherTalkerMs: number;
+  /** The same for a whole utterance into the agent's silence. */
+  readonly otherTalkerSilentDb: number;
   /** Share of an utterance's words that must match the agent's recent words, in order, to call it echo. */
   readonly echoRatio: number;
   /** A reply that has not begun to be heard after this has failed. */
@@ -71,6 +88,12 @@ export const turnRanges: Readonly<Record<TurnSettingName, readonly [min: number,
   delayNeutralMs: [0, 10_000],
   delayUnfinishedMs: [0, 10_000],
   delaySpellingMs: [0, 10_000],
+  delayDictationMs: [0, 10_000],
+  delayDoneMs: [0, 10_000],
+  delayNotDoneMs: [0, 10_000],
+  doneProbability: [0, 1],
+  notDoneProbability: [0, 1],
+  turnModelWaitMs: [0, 10_000],
   delayMaxMs: [100, 30_000],
   delayMinMs: [0, 10_000],
   delayRatio: [0.1, 10],
@@ -85,6 +108,9 @@ export const turnRanges: Readonly<Record<TurnSettingName, readonly [min: number,
   undoMs: [0, 10_000],
   firstSpeechGuardMs: [0, 60_000],
   mergeHeardMs: [0, 60_000],
+  otherTalkerDb: [0, 60],
+  otherTalkerMs: [0, 10_000],
+  otherTalkerSilentDb: [0, 90],
   echoRatio: [0, 2],
   thinkingMaxMs: [500, 600_000],
   speculationsMax: [0, 20],
@@ -102,22 +128,31 @@ export const turnDefaults: TurnSettings = {
   delayCompleteMs: 300,
   delayShortAnswerMs: 300,
   delayNeutralMs: 500,
-  delayUnfinishedMs: 1200,
-  delaySpellingMs: 1500,
+  delayUnfinishedMs: 1500,
+  delaySpellingMs: 1300,
+  delayDictationMs: 2000,
   delayMaxMs: 3000,
   delayMinMs: 200,
+  delayDoneMs: 250,
+  delayNotDoneMs: 1500,
+  doneProbability: 0.7,
+  notDoneProbability: 0.3,
+  turnModelWaitMs: 1000,
   delayRatio: 1,
   sttWaitMs: 1500,
   sttLostMs: 3800,
-  cutStrongMs: 320,
+  cutStrongMs: 512,
   cutStrongProbability: 0.8,
-  cutAnyMs: 500,
+  cutAnyMs: 704,
   cutWordsMin: 2,
   falseAlarmMs: 256,
   verdictMs: 700,
   undoMs: 1200,
   firstSpeechGuardMs: 3000,
   mergeHeardMs: 400,
+  otherTalkerDb: 7,
+  otherTalkerMs: 224,
+  otherTalkerSilentDb: 13,
   echoRatio: 0.7,
   thinkingMaxMs: 20000,
   speculationsMax: 3,

@@ -1,5 +1,8 @@
 /** State, events and actions of the conversation as data. Times are milliseconds of the input clock of the session. */
 
+/** `throughMs`: the last speech sample before the pause. `probability`: that the caller is done, 0..1; undefined until the model answers. */
+export type Judgement = { readonly throughMs: number; readonly askedAtMs: number; readonly probability: number | undefined };
+
 /** The user turn that is open: from its first speech until commit or drop. */
 export type OpenTurn = {
   readonly startMs: number;
@@ -15,12 +18,20 @@ export type OpenTurn = {
   /** Evidence of the open segment. */
   readonly continuousMs: number;
   readonly meanProbability: number;
+  /** Level of the open segment over what the caller speaks at usually; 0 while that is not known. */
+  readonly levelOverCallerDb: number;
+  /** The highest that `levelOverCallerDb` was at the end of a segment of the turn; 0 before the first. */
+  readonly loudestDb: number;
+  /** The open segment was found to be somebody else's: it neither interrupts nor is it answered, unless it becomes as loud as the caller. */
+  readonly isOther: boolean;
   /** Newest transcript; `throughMs` says up to which input instant it covers. */
   readonly text: string;
   readonly isFinal: boolean;
   readonly throughMs: number;
   readonly hasTranscript: boolean;
   readonly hasProblem: boolean;
+  /** What a learned model said of the newest pause, or that it was asked. */
+  readonly judgement: Judgement | undefined;
   /** Text of the turn before, when this one continues it (the reply between was not heard). */
   readonly prefix: string;
   /** A reply generated before commit, and how many were begun. */
@@ -103,8 +114,11 @@ export type TurnEvent =
       readonly speechMs: number;
       readonly continuousMs: number;
       readonly meanProbability: number;
+      readonly levelOverCallerDb: number;
       readonly hold: number;
     }
+  /** A pause that may become the end. */
+  | { readonly type: 'speech_dip'; readonly t0Ms: number; readonly speechMs: number }
   | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number }
   | {
       readonly type: 'transcript';
@@ -114,6 +128,10 @@ export type TurnEvent =
       readonly throughMs: number;
     }
   | { readonly type: 'stt_problem'; readonly turn: number }
+  /** A learned model was asked whether the caller is done, about the pause that began at `throughMs`. */
+  | { readonly type: 'turn_asked'; readonly turn: number; readonly throughMs: number }
+  /** Its answer, 0..1; undefined: it has none, or was too late. */
+  | { readonly type: 'turn_score'; readonly turn: number; readonly throughMs: number; readonly probability: number | undefined }
   | { readonly type: 'typed'; readonly text: string }
   | { readonly type: 'activity' }
   /** Something the next reply must see has changed: a speculative reply is stale. */
@@ -146,7 +164,7 @@ export type TurnEvent =
   | { readonly type: 'time' };
 
 export type CutReason = 'stop_word' | 'words' | 'strong_speech' | 'long_speech' | 'typed' | 'committed';
-export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'echo' | 'protected';
+export type ResumeReason = 'short' | 'no_words' | 'backchannel' | 'false_start' | 'echo' | 'other_talker' | 'protected';
 export type DropReason = ResumeReason | 'no_transcript' | 'stt_failed' | 'typed';
 
 export type Action =

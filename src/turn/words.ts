@@ -5,6 +5,8 @@ type WordLists = {
   readonly fillers: ReadonlySet<string>;
   /** Words that hardly ever end a sentence: conjunctions, prepositions, articles, auxiliaries. */
   readonly unfinished: ReadonlySet<string>;
+  /** Words that open a sentence and mean nothing alone. */
+  readonly starters: ReadonlySet<string>;
   readonly backchannels: ReadonlySet<string>;
   readonly shortAnswers: ReadonlySet<string>;
   readonly stops: ReadonlySet<string>;
@@ -21,6 +23,7 @@ const lists: Readonly<Record<string, WordLists>> = {
         'like than as the a an my your his her its our their this these those is are was were am be been will would can could ' +
         'should shall may might must do does did have has had i we they he she',
     ),
+    starters: set('so well anyway now then'),
     backchannels: set(
       'mhm mm mmhm mmhmm mm-hm mm-hmm uh-huh uhhuh uh huh hm hmm yeah yep yes right ok okay sure aha oh i see really wow',
     ),
@@ -34,6 +37,7 @@ const lists: Readonly<Record<string, WordLists>> = {
     unfinished: set(
       'und oder aber weil wenn dass mit ohne zu von für bei in auf über der die das ein eine einen mein dein ist sind war ich wir',
     ),
+    starters: set('also naja nun tja'),
     backchannels: set('mhm hm hmm ja genau okay ok aha ach so stimmt klar'),
     shortAnswers: set('ja nein doch genau okay ok gut bitte danke stimmt'),
     stops: set('stopp stop warte halt nein moment'),
@@ -44,6 +48,7 @@ const lists: Readonly<Record<string, WordLists>> = {
     unfinished: set(
       'et ou mais parce que si quand avec sans à de du des pour chez dans sur le la les un une mon ma est sont je nous',
     ),
+    starters: set('alors donc bon enfin'),
     backchannels: set('mhm hm oui ouais ok okay accord ah bon voilà'),
     shortAnswers: set('oui non ouais si ok okay merci voilà exactement'),
     stops: set('stop attends attendez arrête arrêtez non'),
@@ -52,6 +57,7 @@ const lists: Readonly<Record<string, WordLists>> = {
   es: {
     fillers: set('eh em este pues'),
     unfinished: set('y o pero porque si cuando con sin a de del para en por el la los las un una mi es son yo'),
+    starters: set('bueno entonces así'),
     backchannels: set('mhm hm sí ya ok vale claro ajá'),
     shortAnswers: set('sí si no ok vale claro gracias exacto'),
     stops: set('para espera espere alto no'),
@@ -101,6 +107,17 @@ export function hasStopWord(text: string, language: string): boolean {
   return waits.test(text) || wordsOf(text).some((word) => stops.has(word));
 }
 
+/** One or two words that begin a sentence and end in the air ("So…", "but uh"): on their own they want nothing. */
+export function isFalseStart(text: string, language: string): boolean {
+  const { fillers, unfinished, starters } = listsFor(language);
+  const words = wordsOf(text);
+  return (
+    words.length > 0 &&
+    words.length <= 2 &&
+    words.every((word) => fillers.has(word) || unfinished.has(word) || starters.has(word))
+  );
+}
+
 /** The caller asked for time: no reply is due. */
 export function asksToWait(text: string, language: string): boolean {
   return listsFor(language).waits.test(text) && wordsOf(text).length <= 6;
@@ -115,6 +132,12 @@ export function spokenLately(text: string, sinceMs: number): string {
   const from = Math.floor((Math.max(0, sinceMs - echoMaxMs) * charsPerSecond.min) / 1000);
   const to = Math.ceil((Math.max(0, sinceMs) * charsPerSecond.max) / 1000);
   return text.slice(text.lastIndexOf(' ', from) + 1, to);
+}
+
+/** Whether the agent's text ends in a question that the caller can have heard, `sinceMs` after its first sample. */
+export function hasAsked(text: string, sinceMs: number): boolean {
+  const trimmed = text.trimEnd();
+  return trimmed.endsWith('?') && trimmed.length <= (sinceMs * charsPerSecond.max) / 1000;
 }
 
 /**
@@ -159,9 +182,12 @@ export function endpointDelayMs(text: string, agentText: string, settings: TurnS
   const trimmed = text.trim();
   const asked = agentText.trimEnd().endsWith('?');
   const choose = (): number => {
-    if (fillers.has(last) || /(?:,|…|\.\.\.|-|–|—)$/.test(trimmed)) return settings.delayUnfinishedMs;
-    const spelled = words.length >= 2 && digitWord.test(last) && digitWord.test(words.at(-2)!);
-    if (spelled || (digitWord.test(last) && asked && collecting.test(agentText))) return settings.delaySpellingMs;
+    const isOpenEnded = fillers.has(last) || /(?:,|…|\.\.\.|-|–|—)$/.test(trimmed);
+    const isCollecting = asked && collecting.test(agentText);
+    const isSpelled = words.length >= 2 && digitWord.test(last) && digitWord.test(words.at(-2)!);
+    // Numbers and addresses come in groups with long pauses between them.
+    if (isOpenEnded) return isSpelled || isCollecting ? settings.delayDictationMs : settings.delayUnfinishedMs;
+    if (isSpelled || (isCollecting && digitWord.test(last))) return settings.delaySpellingMs;
     if (/[.?!]["')\]]?$/.test(trimmed)) return settings.delayCompleteMs;
     if (asked && words.length <= 2 && shortAnswers.has(last)) return settings.delayShortAnswerMs;
     if (unfinished.has(last) && words.length > 1) return settings.delayUnfinishedMs;

@@ -6,14 +6,17 @@
 
 import { strict as assert } from 'node:assert';
 import { hopSamples } from '../shared/units.js';
-import { contextSamples, ModelBatch, rowSamples, type SileroModel, stateLayers, stateWidth } from './model.js';
+import { contextSamples, ModelBatch, rowSamples, stateLayers, stateWidth } from './model.js';
+
+/** What the detector wants of a model (`SileroModel`). */
+export type SpeechModel = { run(batch: ModelBatch, rows: number): Promise<void> };
 
 const stateFloats = stateLayers * stateWidth;
 const none = -1;
 
 export class SpeechDetector {
   readonly slotsMax: number;
-  readonly #model: SileroModel;
+  readonly #model: SpeechModel;
   readonly #batch: ModelBatch;
   /** Per slot: both layers of state, then the tail of the last hop, then the last probability. */
   readonly #states: Float32Array;
@@ -26,7 +29,7 @@ export class SpeechDetector {
   #running = false;
 
   /** `slotsMax` sessions, 7 KB each, all taken now. The model stays the caller's to close. */
-  constructor(model: SileroModel, slotsMax: number) {
+  constructor(model: SpeechModel, slotsMax: number) {
     this.slotsMax = slotsMax;
     this.#model = model;
     this.#batch = new ModelBatch(slotsMax);
@@ -72,6 +75,15 @@ export class SpeechDetector {
     for (let index = 0; index < contextSamples; index += 1) input[start + index] = this.#contexts[context + index]!;
     const from = start + contextSamples;
     for (let index = 0; index < hopSamples; index += 1) input[from + index] = hop[index]! / 32768;
+  }
+
+  /** Takes the next hop of a slot without showing it to the model; only its end is kept, which the model wants before the next one. */
+  skip(slot: number, hop: Int16Array): void {
+    assert(this.#rowOfSlot[slot] === none, 'a hop is staged or skipped');
+    const context = slot * contextSamples;
+    const tail = hopSamples - contextSamples;
+    for (let index = 0; index < contextSamples; index += 1) this.#contexts[context + index] = hop[tail + index]! / 32768;
+    this.#probabilities[slot] = 0;
   }
 
   /** One model call for all staged hops; resolves with how many there were. Probabilities are those of before until it resolves. */

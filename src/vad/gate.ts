@@ -13,8 +13,9 @@ export type GateSettings = {
   readonly offProbability: number;
   /** While agent audio can be heard, the hop that completes a start needs this: echo and side talk are the usual false alarms. */
   readonly onProbabilityWhileAgentSpeaks: number;
-  /** Hops in a row that start speech while the agent is silent. While it speaks, each hop says how many. */
+  /** Hops in a row that start speech while the agent is silent. While it speaks, each hop says how many, but never less than the other. */
   readonly startHops: number;
+  readonly startHopsWhileAgentSpeaksMin: number;
   /** A hop this likely and this far above the floor counts as two: clear speech starts 32 ms earlier. */
   readonly sureProbability: number;
   readonly sureAboveFloorDb: number;
@@ -23,6 +24,8 @@ export type GateSettings = {
   readonly speechAboveFloorDb: number;
   /** Hops in a row below `offProbability` that are worth a candidate transcript, and that end the speech. */
   readonly dipHops: number;
+  /** Hops in a row that do not count as speech, most often because they are no louder than the floor: as good as `dipHops`, and sooner in a quiet room. */
+  readonly faintDipHops: number;
   readonly softPauseHops: number;
   /** Speech also ends when the model goes on hearing it for this long in what is no louder than the floor. */
   readonly faintHopsMax: number;
@@ -30,6 +33,17 @@ export type GateSettings = {
   readonly continuousGapHops: number;
   /** The model hears onsets later the longer it has heard none: 5 s of silence, and again every 5 s, are reported. */
   readonly staleHops: number;
+  /** After so many hops without speech, a hop that is less than this far above the floor is not shown to the model: it could not begin speech. */
+  readonly restAfterHops: number;
+  readonly restBelowFloorDb: number;
+  /**
+   * Once the caller's level is known, what is this much quieter does not begin speech: somebody else in the room, a television, the echo of the agent.
+   * While the agent speaks the bar is higher, because quiet speech is then hardly ever meant for it.
+   */
+  readonly belowCallerDb: number;
+  readonly belowCallerWhileAgentSpeaksDb: number;
+  /** A segment says how loud the caller is when it has this many hops of speech, all while the agent is silent. */
+  readonly levelHopsMin: number;
   readonly floor: FloorSettings;
 };
 
@@ -38,15 +52,22 @@ export const gateDefaults: GateSettings = {
   offProbability: 0.35,
   onProbabilityWhileAgentSpeaks: 0.6,
   startHops: 2,
+  startHopsWhileAgentSpeaksMin: 2,
   sureProbability: 0.9,
   sureAboveFloorDb: 10,
   startAboveFloorDb: 6,
   speechAboveFloorDb: 3,
   dipHops: 2,
+  faintDipHops: 2,
   softPauseHops: 6,
   faintHopsMax: 31,
   continuousGapHops: 1,
   staleHops: 156,
+  restAfterHops: 16,
+  restBelowFloorDb: 3,
+  belowCallerDb: 18,
+  belowCallerWhileAgentSpeaksDb: 10,
+  levelHopsMin: 9,
   floor: floorDefaults,
 };
 
@@ -71,6 +92,8 @@ export type SpeechEvidence = {
   readonly continuousMs: number;
   readonly meanProbability: number;
   readonly levelOverFloorDb: number;
+  /** Of the whole segment so far; 0 while it is not known how loud the caller is. */
+  readonly levelOverCallerDb: number;
 };
 
 /** At most one per hop. `atSample` is the end of the hop that decided it; all samples are on the input clock. */
@@ -102,13 +125,24 @@ type Open = {
   readonly startSample: number;
   readonly run: Run;
   speechHops: number;
+  /** Of the hops that count as speech; full scale is 1. */
+  powerSum: number;
+  wasAgentAudible: boolean;
   lastSpeechSample: number;
   /** In a row: hops below `offProbability`, and hops that did not count as speech. */
   lowHops: number;
   uncountedHops: number;
+  /** The present pause was reported as a dip. */
+  hasDipped: boolean;
 };
 
-export type GateState = { readonly settings: GateSettings; readonly floor: FloorState; now: Quiet | Open };
+export type GateState = {
+  readonly settings: GateSettings;
+  readonly floor: FloorState;
+  /** How loud the caller is, once known. */
+  callerDb: number | undefined;
+  now: Quiet | Open;
+};
 
 const hopMs = (hopSamples * 1000) / inputRateHz;
 
@@ -117,7 +151,15 @@ export function newGate(settings: GateSettings = gateDefaults): GateState {
   assert(settings.onProbability <= settings.onProbabilityWhileAgentSpeaks, 'the agent speaking does not make it easier');
   assert(settings.speechAboveFloorDb <= settings.startAboveFloorDb, 'the guard is not stricter once speech goes on');
   assert(settings.dipHops < settings.softPauseHops, 'a dip comes before the pause');
-  return { settings, floor: newFloor(settings.floor), now: quietAt() };
+  assert(settings.restBelowFloorDb <= settings.startAboveFloorDb, 'what may begin speech is shown to the model');
+  return { settings, floor: newFloor(settings.floor), callerDb: undefined, now: quietAt() };
+}
+
+/** Whether the model must hear the next hop. If not, its probability counts as 0. */
+export function needsModel(state: GateState, levelDb: number): boolean {
+  const { now, settings } = state;
+  if (now.phase === 'open' || now.silentHops < settings.restAfterHops) return true;
+  return levelDb - floorDb(state.floor) >= settings.restBelowFloorDb;
 }
 
 /** Takes the next hop of the session; the state is changed in place. */
@@ -132,16 +174,24 @@ export function step(state: GateState, hop: GateHop): GateEvent | undefined {
 function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
   const { settings } = state;
   const { run } = now;
-  if (hop.probability >= settings.onProbability && aboveFloorDb >= settings.startAboveFloorDb) {
+  const isLoud = aboveFloorDb >= settings.startAboveFloorDb && hop.levelDb >= leastCallerDb(state, hop.agentAudible);
+  if (hop.probability >= settings.onProbability && isLoud) {
     now.silentHops = 0;
     extend(run, hop, aboveFloorDb, settings);
     const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
-    const startHops = hop.agentAudible ? hop.startHopsWhileAgentSpeaks : settings.startHops;
+    const startHops = hop.agentAudible
+      ? Math.max(settings.startHopsWhileAgentSpeaksMin, hop.startHopsWhileAgentSpeaks)
+      : settings.startHops;
     if (!isLikely || run.weight < startHops) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
-    state.now = { phase: 'open', startSample, run, speechHops: hops, lastSpeechSample, lowHops: 0, uncountedHops: 0 };
-    return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(run, hops, hop.endSample) };
+    const powerSum = powerOf(hop.levelDb) * hops;
+    const wasAgentAudible = hop.agentAudible;
+    state.now = {
+      ...{ phase: 'open', startSample, run, speechHops: hops, powerSum, wasAgentAudible },
+      ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0, hasDipped: false },
+    };
+    return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(state, state.now, hop.endSample) };
   }
   empty(run);
   now.silentHops = hop.probability < settings.offProbability ? now.silentHops + 1 : 0;
@@ -162,19 +212,45 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     if (now.uncountedHops > settings.continuousGapHops) empty(now.run);
     extend(now.run, hop, aboveFloorDb, settings);
     now.uncountedHops = 0;
+    now.hasDipped = false;
     now.speechHops += 1;
+    now.powerSum += powerOf(hop.levelDb);
+    now.wasAgentAudible ||= hop.agentAudible;
     now.lastSpeechSample = hop.endSample;
-    const strength = evidence(now.run, now.speechHops, hop.endSample);
+    const strength = evidence(state, now, hop.endSample);
     return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
   }
   now.uncountedHops += 1;
   const { startSample, lastSpeechSample } = now;
   if (now.lowHops >= settings.softPauseHops || now.uncountedHops >= settings.faintHopsMax) {
+    learnCaller(state, now);
     state.now = quietAt();
     return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
   }
-  if (now.lowHops !== settings.dipHops) return undefined;
+  if (now.hasDipped || (now.lowHops < settings.dipHops && now.uncountedHops < settings.faintDipHops)) return undefined;
+  now.hasDipped = true;
   return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
+}
+
+/** The quietest hop that may begin speech of the caller's. */
+function leastCallerDb({ settings, callerDb }: GateState, agentAudible: boolean): number {
+  if (callerDb === undefined) return Number.NEGATIVE_INFINITY;
+  return callerDb - (agentAudible ? settings.belowCallerWhileAgentSpeaksDb : settings.belowCallerDb);
+}
+
+const powerOf = (levelDb: number): number => 10 ** (levelDb / 10);
+/** Of the mean power: loud vowels count, soft consonants and closures hardly. */
+const meanDb = (powerSum: number, hops: number): number => 10 * Math.log10(powerSum / hops);
+
+/** Shares of a new segment in the caller's level: one that is quieter may be of somebody else. */
+const louderShare = 0.5;
+const quieterShare = 0.2;
+
+function learnCaller(state: GateState, { speechHops, powerSum, wasAgentAudible }: Open): void {
+  if (wasAgentAudible || speechHops < state.settings.levelHopsMin) return;
+  const levelDb = meanDb(powerSum, speechHops);
+  if (state.callerDb === undefined) state.callerDb = levelDb;
+  else state.callerDb += (levelDb - state.callerDb) * (levelDb > state.callerDb ? louderShare : quieterShare);
 }
 
 function quietAt(): Quiet {
@@ -197,11 +273,12 @@ function extend(run: Run, hop: GateHop, aboveFloorDb: number, settings: GateSett
   run.aboveFloorSumDb += aboveFloorDb;
 }
 
-function evidence(run: Run, speechHops: number, atSample: number): SpeechEvidence {
+function evidence({ callerDb }: GateState, { run, speechHops, powerSum }: Open, atSample: number): SpeechEvidence {
   return {
     speechMs: speechHops * hopMs,
     continuousMs: ((atSample - run.startSample) * 1000) / inputRateHz,
     meanProbability: run.probabilitySum / run.hops,
     levelOverFloorDb: run.aboveFloorSumDb / run.hops,
+    levelOverCallerDb: callerDb === undefined ? 0 : meanDb(powerSum, speechHops) - callerDb,
   };
 }

@@ -7,33 +7,39 @@ import type { SpeechEvent } from '../shared/links.js';
 import type { InputReader } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import { hopSamples, inputRateHz } from '../shared/units.js';
-import { type GateEvent, newGate, step } from './gate.js';
+import { type GateEvent, type GateSettings, type GateState, gateDefaults, needsModel, newGate, step } from './gate.js';
 import { rmsLevelDb } from './level.js';
 
 export class Listener {
   readonly generation: number;
   readonly #slot: Slot;
   readonly #reader: InputReader;
-  readonly #emit: (event: SpeechEvent) => void;
+  readonly #emit: (event: SpeechEvent, concernsStt: boolean) => void;
   readonly #onHold: (onsetToHoldMs: number) => void;
-  readonly #gate = newGate();
+  readonly #gate: GateState;
   #levelDb = 0;
   /** The open segment has raised its HOLD; one is enough. */
   #hasHeld = false;
-  hasStaged = false;
+  /** The last event was a dip: recognition was told of a pause. */
+  #hasDipped = false;
+  /** The segment has dipped since its HOLD, and the agent may be speaking again. */
+  #mayHoldAgain = false;
+  hasRead = false;
 
   constructor(
     slot: Slot,
     generation: number,
     reader: InputReader,
-    emit: (event: SpeechEvent) => void,
+    emit: (event: SpeechEvent, concernsStt: boolean) => void,
     onHold: (onsetToHoldMs: number) => void,
+    gate: GateSettings = gateDefaults,
   ) {
     this.#slot = slot;
     this.generation = generation;
     this.#reader = reader;
     this.#emit = emit;
     this.#onHold = onHold;
+    this.#gate = newGate(gate);
   }
 
   get overrunSamples(): number {
@@ -47,9 +53,14 @@ export class Listener {
 
   /** Reads the next hop, if there is one. */
   read(hop: Int16Array): boolean {
-    this.hasStaged = this.isReady && this.#reader.read(hop) >= 0;
-    if (this.hasStaged) this.#levelDb = rmsLevelDb(hop);
-    return this.hasStaged;
+    this.hasRead = this.isReady && this.#reader.read(hop) >= 0;
+    if (this.hasRead) this.#levelDb = rmsLevelDb(hop);
+    return this.hasRead;
+  }
+
+  /** Whether the hop just read can tell anything that its level does not. */
+  get needsModel(): boolean {
+    return needsModel(this.#gate, this.#levelDb) || this.#slot.load(Cell.wantsScores) === 1;
   }
 
   /** Age of the hop's last sample: how much has been written after it, and how long ago that was. */
@@ -69,7 +80,9 @@ export class Listener {
       agentAudible: floor !== 0,
       startHopsWhileAgentSpeaks: hops === 3 ? 3 : hops === 4 ? 4 : 2,
     });
-    if (this.#slot.load(Cell.wantsScores) === 1) this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 });
+    if (this.#slot.load(Cell.wantsScores) === 1) {
+      this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 }, false);
+    }
     if (event !== undefined && event.type !== 'model_stale') this.#report(event, floor === 1, atMs);
     this.#reader.publish();
     return event?.type === 'model_stale';
@@ -81,17 +94,22 @@ export class Listener {
         this.#hasHeld = false;
         const hold = isInterruptible ? this.#raiseHold(event.startSample, atMs) : 0;
         const { startSample, atSample } = event;
-        this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs });
+        this.#hasDipped = false;
+        this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs }, true);
         return;
       }
       case 'speech_hop': {
-        const hold = isInterruptible && !this.#hasHeld ? this.#raiseHold(event.startSample, atMs) : 0;
-        this.#emit({ ...event, hold });
+        const hold = isInterruptible && (!this.#hasHeld || this.#mayHoldAgain) ? this.#raiseHold(event.startSample, atMs) : 0;
+        // Recognition pulls its audio by itself; it only has to know that a pause is over.
+        this.#emit({ ...event, hold }, this.#hasDipped);
+        this.#hasDipped = false;
         return;
       }
       case 'speech_dip':
       case 'speech_end':
-        this.#emit(event);
+        this.#hasDipped = event.type === 'speech_dip';
+        this.#mayHoldAgain = this.#hasDipped;
+        this.#emit(event, true);
         return;
     }
   }
@@ -99,6 +117,7 @@ export class Listener {
   /** Plus one: main and the pacer stop at their next look. */
   #raiseHold(startSample: number, atMs: number): number {
     this.#hasHeld = true;
+    this.#mayHoldAgain = false;
     const hold = this.#slot.load(Cell.holdsRaised) + 1;
     this.#slot.store(Cell.holdsRaised, hold);
     this.#onHold(this.lagMs(atMs) + ((this.#reader.position - startSample) * 1000) / inputRateHz);

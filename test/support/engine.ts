@@ -125,7 +125,7 @@ export class Client {
 
   /** Opens the socket; with `starts`, sends the initiation at once, as the official clients do. */
   static async open(
-    stack: Stack,
+    stack: Pick<Stack, 'url'>,
     agentId: string,
     starts: false | Record<string, unknown> = {},
     protocols: string[] = ['convai'],

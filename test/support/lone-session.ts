@@ -6,6 +6,7 @@ import type { FromApi, ToApi } from '../../src/api/links.js';
 import type { SessionLinks } from '../../src/conversation/context.js';
 import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
 import { Session } from '../../src/conversation/session.js';
+import type { ReadTurn } from '../../src/conversation/turn-reader.js';
 import type { LlmDelta, LlmProvider, LlmRequest, LlmUsage, ToolCall } from '../../src/llm/port.js';
 import type { FromTts, ToStt, ToTts } from '../../src/shared/links.js';
 import { Cell, claim, createBlock, Slot } from '../../src/shared/slots.js';
@@ -73,7 +74,15 @@ export class LoneSession {
     config: Readonly<Record<string, unknown>>,
     answers: readonly Answer[],
     others: readonly AgentConfig[] = [],
-    { isKnown = true, llmFor }: { readonly isKnown?: boolean; readonly llmFor?: (agent: AgentConfig) => LlmProvider } = {},
+    {
+      isKnown = true,
+      llmFor,
+      readTurn,
+    }: {
+      readonly isKnown?: boolean;
+      readonly llmFor?: (agent: AgentConfig) => LlmProvider;
+      readonly readTurn?: ReadTurn;
+    } = {},
   ) {
     this.llm = new ScriptedLlm(answers);
     const agent = parseAgent({ agent_id: 'a', ...config }, 'test');
@@ -105,6 +114,7 @@ export class LoneSession {
       llmFor: llmFor ?? (() => this.llm),
       providers: { stt: 'scripted', llm: 'scripted', tts: 'scripted' },
       limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, agentWaitMs: 1000 },
+      readTurn,
       recorder: new Recorder(),
       now: () => this.nowMs,
       wallNow: () => 1_700_000_000_000 + this.nowMs,
@@ -174,9 +184,16 @@ export class LoneSession {
     const start = { type: 'speech_start', startSample, atSample: startSample, hold, decidedAtMs: this.nowMs } as const;
     this.slot.store(Cell.holdsRaised, hold);
     this.session.fromVad({ ...address, ...start });
-    for (let speechMs = 32; speechMs <= 352; speechMs += 32) {
+    for (let speechMs = 32; speechMs <= 544; speechMs += 32) {
       this.pass(32);
-      const evidence = { speechMs, continuousMs: speechMs, meanProbability: 0.95, levelOverFloorDb: 20, hold: 0 };
+      const evidence = {
+        speechMs,
+        continuousMs: speechMs,
+        meanProbability: 0.95,
+        levelOverFloorDb: 20,
+        levelOverCallerDb: 0,
+        hold: 0,
+      };
       this.session.fromVad({ ...address, type: 'speech_hop', atSample: this.sample, startSample, ...evidence });
     }
   }
@@ -187,7 +204,7 @@ export class LoneSession {
     const lastSpeechSample = this.sample;
     this.pass(128);
     const atSample = this.sample;
-    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 352 } as const;
+    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 544 } as const;
     this.session.fromVad({ ...address, ...end });
     const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
     this.session.fromStt({ ...address, ...transcript, askedAtMs: this.nowMs, answeredAtMs: this.nowMs });

@@ -54,6 +54,7 @@ export function createTestRest(
   const nowMs = options.nowMs ?? (() => 1_700_000_000_000);
   const note = (message: AgentChanged): number => announced.push(message);
   const directory = new AgentDirectory(store, options.agents ?? [fileAgent('default')], 1_600_000_000_000, note, () => undefined);
+  const history = options.history ?? new SeriesHistory('test');
   const context: ApiContext = {
     store,
     directory,
@@ -75,9 +76,8 @@ export function createTestRest(
     version: '0.0.0',
     signingKey,
     isLoopback: options.isLoopback ?? true,
-    history: options.history ?? new SeriesHistory('test'),
-    sessionsMax: 4,
-    providers: { stt: 'embedded', llm: 'embedded', tts: 'embedded' },
+    series: async (query) =>
+      history.answer(query, { sessions_max: 4, providers: { stt: 'embedded', llm: 'embedded', tts: 'embedded' } }),
     nowMs,
   };
   const router = createRest(context, (_ask, error) => bugs.push(error));

@@ -1,7 +1,8 @@
 /** One agent: the common fields as a form, everything as JSON. */
 import { useEffect, useMemo, useState } from 'preact/hooks';
 import { deleteAgent, duplicateAgent, readAgent, updateAgent } from '../api/agents.js';
-import { ApiError, type FieldProblem, messageOf } from '../api/http.js';
+import { ApiError, type FieldProblem } from '../api/api-error.js';
+import { messageOf } from '../api/http.js';
 import { ConfirmDialog, type Question } from '../confirm-dialog.js';
 import { go, pathOf } from '../route.js';
 import { type AgentDocument, changesOf, valueAt, withValue, writable } from './document.js';

@@ -1,7 +1,7 @@
 /** The form's fields: each is bound to a path of the agent's document, and shows what the server said about that path. */
 import type { ComponentChildren } from 'preact';
 import { useId, useState } from 'preact/hooks';
-import type { FieldProblem } from '../api/http.js';
+import type { FieldProblem } from '../api/api-error.js';
 
 /** What the fields work on. */
 export type Editor = {

@@ -1,21 +1,7 @@
 /** Requests to the engine's REST side, with the API key where the server wants one, and its refusals as one kind of error. */
 import { Store } from '../store.js';
+import { ApiError } from './api-error.js';
 import { readable } from './readable.js';
-
-/** What a 422 answer says of one field; `path` like `conversation_config.agent.language`. */
-export type FieldProblem = { readonly path: string; readonly message: string };
-
-export class ApiError extends Error {
-  /** 0: no answer came. */
-  readonly status: number;
-  readonly problems: readonly FieldProblem[];
-
-  constructor(status: number, message: string, problems: readonly FieldProblem[] = []) {
-    super(message);
-    this.status = status;
-    this.problems = problems;
-  }
-}
 
 const keyName = 'parley-api-key';
 

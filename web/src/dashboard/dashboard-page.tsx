@@ -275,7 +275,7 @@ function Pictures({ buckets, columns, times }: View & { sessionsMax: number }) {
         times={times}
         format={percent}
         curves={threads
-          .filter((name) => name !== 'others')
+          .filter((name) => !name.endsWith('others'))
           .map((name) => ({
             label: name,
             values: busyCurve(columns, (bucket) => {
@@ -291,7 +291,7 @@ function Pictures({ buckets, columns, times }: View & { sessionsMax: number }) {
         curves={[
           { label: 'resident', values: highestCurve(columns, (bucket) => bucket.resident_kib / 1024) },
           ...threads
-            .filter((name) => name !== 'others')
+            .filter((name) => !name.endsWith('others'))
             .map((name) => ({
               label: `heap ${name}`,
               values: highestCurve(columns, ({ threads: figures }) => {

@@ -68,14 +68,14 @@ const providerStages = [
 ] as const;
 /** A provider is judged by its last minute. */
 const judgedMs = 60_000;
-const breakerStates: Readonly<Record<number, string>> = { 0: 'closed', 1: 'half open', 2: 'open' };
 
 export function ProviderTable({ buckets, providers }: Buckets & { providers: FeedState['providers'] }) {
   const newest = buckets.at(-1);
   const lately = buckets.filter(({ at_ms: atMs }) => atMs > (newest?.at_ms ?? 0) - judgedMs);
   const breakers = Object.entries(newest?.gauges ?? {})
     .map(([key, value]) => ({ ...parseName(key), value }))
-    .filter(({ name }) => name.startsWith('parley_breaker'));
+    .filter(({ name }) => name === 'parley_provider_open_lanes');
+  const lanes = newest?.gauges['parley_lanes_up'] ?? 0;
   return (
     <div class="wide panel">
       <table>
@@ -83,7 +83,7 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
         <thead>
           <tr>
             <th scope="col">Stage</th>
-            <th scope="col">By</th>
+            <th scope="col">By, breaker</th>
             <th scope="col">State</th>
             <th scope="col" class="number">
               Answers
@@ -97,7 +97,6 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
             <th scope="col" class="number">
               Errors
             </th>
-            {breakers.length > 0 && <th scope="col">Breaker</th>}
           </tr>
         </thead>
         <tbody>
@@ -110,7 +109,14 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
             return (
               <tr key={stage}>
                 <th scope="row">{label}</th>
-                <td>{providers?.[stage] ?? '–'}</td>
+                <td>
+                  {own.map(({ labels, value }) => (
+                    <div key={labels['provider']}>
+                      {labels['provider']} {breaker(value, lanes)}
+                    </div>
+                  ))}
+                  {own.length === 0 && (providers?.[stage] ?? '–')}
+                </td>
                 <td>
                   <span class={`health health-${look}`}>{state}</span>
                 </td>
@@ -118,11 +124,6 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
                 <td class="number">{at(50)}</td>
                 <td class="number">{at(99)}</td>
                 <td class="number">{errors}</td>
-                {breakers.length > 0 && (
-                  <td>
-                    {own.map(({ labels, value }) => `${labels['provider'] ?? ''} ${breakerStates[value] ?? value}`).join(', ')}
-                  </td>
-                )}
               </tr>
             );
           })}
@@ -130,6 +131,13 @@ export function ProviderTable({ buckets, providers }: Buckets & { providers: Fee
       </table>
     </div>
   );
+}
+
+/** Each lane has a breaker of its own. Open: requests do not go there. */
+function breaker(openCount: number, lanes: number) {
+  const isOpen = openCount > 0;
+  const text = !isOpen ? 'closed' : openCount < lanes ? `open in ${openCount} of ${lanes} lanes` : 'open';
+  return <span class={`health health-${isOpen ? 'bad' : 'idle'}`}>{text}</span>;
 }
 
 function isErrorOf(key: string, stage: string): boolean {

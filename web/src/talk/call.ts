@@ -11,11 +11,12 @@ import concatWorklet from '@elevenlabs/client/worklets/audioConcatProcessor.js?u
 import rawWorklet from '@elevenlabs/client/worklets/rawAudioProcessor.js?url';
 import type { Json } from '../agents/document.js';
 import { readAgent, signedUrl } from '../api/agents.js';
-import { ApiError } from '../api/http.js';
+import { ApiError } from '../api/api-error.js';
 import { Store } from '../store.js';
 import { askingFor } from './asking-socket.js';
+import { explained, type Problem } from './explained.js';
 import { Lane, Onsets, Probe } from './levels.js';
-import { explained, microphoneObstacle, type Problem, startProblem } from './problems.js';
+import { microphoneObstacle, startProblem } from './problems.js';
 import { resamplerUrl, serveResampler } from './resampling.js';
 import * as transcript from './transcript.js';
 import { type Board, emptyBoard, matchSounds, readTurnEvent, report } from './turns.js';

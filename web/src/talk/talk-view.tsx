@@ -3,7 +3,7 @@ import { useEffect, useRef, useState } from 'preact/hooks';
 import { type AgentRow, listAgents } from '../api/agents.js';
 import { useStore } from '../store.js';
 import { call } from './call.js';
-import { variablesProblem } from './problems.js';
+import { variablesProblem } from './explained.js';
 import { TimelineView } from './timeline-view.js';
 import { TranscriptView } from './transcript-view.js';
 import { givenOf, missingOf } from './variables.js';

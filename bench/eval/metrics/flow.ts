@@ -1,0 +1,67 @@
+/** Stutter and idle conduct. Pure. */
+import type { IdleCheck, StutterFigures } from '../result.js';
+import { samplesPerMs } from './audible.js';
+import type { Said, Scene } from './scene.js';
+
+const stutterMinMs = 60;
+/** What happened on the caller's side up to this long before a stall may have caused it. */
+const causeMs = 1500;
+const promptSlackMs = 500;
+/** Who was told to wait stays silent at least this long. */
+const waitMs = 6000;
+
+/** Stalls that nothing on the caller's side caused; none where the agent hears its own echo, which selectivity judges. */
+export function stutterFigures(scene: Scene): StutterFigures[] {
+  const { scenario, placed } = scene.record;
+  if (scenario.channel.echo !== undefined) return [];
+  return scene.lane.utterances.flatMap(({ eventId, breaks }) =>
+    breaks
+      .filter(({ from, fromMax, stallMs }) => {
+        if (stallMs < stutterMinMs) return false;
+        return !placed.some((item) => item.from <= fromMax && item.to >= from - causeMs * samplesPerMs);
+      })
+      .map(({ from, stallMs }) => ({ eventId, atMs: from / samplesPerMs, durationMs: stallMs })),
+  );
+}
+
+/** Family M is asked for everything that applies to it; elsewhere only what goes wrong counts. */
+export function idleChecks(scene: Scene): IdleCheck[] {
+  const { family, expect } = scene.record.scenario;
+  const prompts = scene.said.filter(({ cause }) => cause === 'idle_prompt');
+  const isMute = scene.said.length === 0 && scene.isSpeechDue;
+  const checks: IdleCheck[] = [];
+  if (expect.idle_prompt_ms !== undefined) checks.push(promptCheck(scene, prompts[0], expect.idle_prompt_ms));
+  const unwanted = scene.said.filter(
+    ({ cause, utterance }) =>
+      (cause === 'idle_prompt' && expect.idle_prompt_ms === undefined) ||
+      (cause === 'unprompted' && !isByAside(scene, utterance.from)),
+  );
+  if (family === 'M' || unwanted.length > 0) checks.push({ kind: 'nothing_unprompted', isMet: unwanted.length === 0 && !isMute });
+  const waits = scene.record.placed.filter((item) => item.kind === 'part' && item.role === 'wait');
+  for (const { to } of waits) {
+    const next = scene.record.placed.find((item) => item.kind === 'part' && item.from > to)?.from ?? Number.POSITIVE_INFINITY;
+    const until = Math.min(next, to + waitMs * samplesPerMs);
+    const speaks = scene.said.some(({ utterance: { from } }) => from > to && from < until);
+    checks.push({ kind: 'silent_while_waiting', isMet: !speaks && !isMute });
+  }
+  return checks;
+}
+
+/** Something else than the agent's own whim can have caused what began at `sample`; selectivity judges that. */
+function isByAside(scene: Scene, sample: number): boolean {
+  return scene.asides.some(
+    (aside) =>
+      !(aside.kind === 'part' && aside.role === 'wait') && aside.from < sample && aside.to > sample - 10_000 * samplesPerMs,
+  );
+}
+
+/** Counted from the instant at which both sides had fallen silent. */
+function promptCheck(scene: Scene, prompt: Said | undefined, dueMs: number): IdleCheck {
+  if (prompt === undefined) return { kind: 'prompt_on_time', isMet: false };
+  const { from } = prompt.utterance;
+  const ends = [0];
+  for (const { to } of scene.lane.utterances) if (to <= from) ends.push(to);
+  for (const item of scene.record.placed) if (item.kind === 'part' && item.to <= from) ends.push(item.to);
+  const offMs = (from - Math.max(...ends)) / samplesPerMs - dueMs;
+  return { kind: 'prompt_on_time', isMet: Math.abs(offMs) <= promptSlackMs, offMs };
+}
