@@ -192,12 +192,12 @@ test('R6: what does not validate is answered 422, with path, rule and value', as
     [{ ...minimal, parley: { turn: { noSuchSetting: 1 } } }, ['body', 'parley', 'turn', 'noSuchSetting'], 1],
     [
       { ...minimal, parley: { grammar: { intents: [{ name: 'a', phrases: ['the {size} one'], replies: ['r'] }] } } },
-      ['body', 'parley', 'grammar', 'intents', '0', 'phrases', '0'],
+      ['body', 'parley', 'grammar', 'intents', 0, 'phrases', 0],
       'the {size} one',
     ],
     [
       { ...minimal, parley: { grammar: { intents: [{ name: 'a', phrases: ['zorblify it'], replies: ['r'] }] } } },
-      ['body', 'parley', 'grammar', 'intents', '0', 'phrases', '0'],
+      ['body', 'parley', 'grammar', 'intents', 0, 'phrases', 0],
       'zorblify',
     ],
     [{ ...minimal, parley: { gramar: {} } }, ['body', 'parley', 'gramar'], {}],

@@ -745,6 +745,23 @@ test('pre_tool_speech: the model is asked to say something, or not to; where it 
   t.equal(quiet.spoken(1), '');
 });
 
+test('system tools run at once, and nothing is said to bridge them; a farewell can be protected', async (t) => {
+  const endCall = {
+    execution_mode: 'post_tool_speech',
+    pre_tool_speech: 'force',
+    interruption_mode: 'disable_during_tool_and_turn',
+  };
+  const options = { isVoice: true, agent: { built_in_tools: { end_call: endCall } } };
+  const lone = await asked(options, [{ text: 'Goodbye.', calls: [call('end_call', '{"reason":"r"}')] }]);
+  t.equal(lone.spoken(1), 'Goodbye.');
+  t.match(lone.tts.at(-1), { type: 'text_end' }, 'the reply is complete');
+  lone.isHeard(1);
+  lone.speaksOver(1);
+  t.notOk(lone.tts.some(({ type }) => type === 'cut'));
+  const silent = await asked(options, [{ calls: [call('end_call', '{"reason":"r"}')] }]);
+  t.equal(silent.spoken(1), '');
+});
+
 test('pre_tool_speech auto: once a tool was slow, the model is asked to say something before it', async (t) => {
   const lone = await asked({ tools: [lookUp, order] }, [{ calls: [call('look_up', '{}')] }, { text: 'So.' }, { text: 'Yes.' }]);
   t.equal(descriptionOf(lone, 0, 'look_up'), 'l');

@@ -1,7 +1,7 @@
 /** The tools of an agent, from its configuration: what the model is told of each and how a call is run. Pure. Conversation thread. */
 import type { AgentConfig } from '../store/agents.js';
 import type { ClientToolConfig, SystemToolConfig, ToolConfig, WebhookToolConfig } from '../store/tool-config.js';
-import { mannerOf, plainManner, type ToolManner } from '../tools/manner.js';
+import { type MannerConfig, mannerOf, plainManner, type ToolManner } from '../tools/manner.js';
 import { modelSchema, type ParameterSchema, parseParameters, SchemaProblem } from '../tools/schema.js';
 import { checkWebhook } from '../tools/webhook-config.js';
 import { type SessionTool, type SystemToolName, systemTool, type Transfer } from './tools.js';
@@ -48,14 +48,20 @@ function systemConfigs(agent: AgentConfig): Map<SystemToolName, SystemConfig> {
     chosen.set('end_call', { description: '', params: { transfers: [] }, manner: plainManner });
   for (const name of systemNames) {
     const config = builtIn[name];
-    if (config !== undefined) chosen.set(name, { ...config, manner: mannerOf(config) });
+    if (config !== undefined) chosen.set(name, { ...config, manner: ofSystem(config) });
   }
   for (const config of tools) {
     if (config.type !== 'system') continue;
     const name = systemNames.find((known) => known === (config.params.system_tool_type ?? config.name));
-    if (name !== undefined) chosen.set(name, { ...config, manner: mannerOf(config) });
+    if (name !== undefined) chosen.set(name, { ...config, manner: ofSystem(config) });
   }
   return chosen;
+}
+
+/** The engine's own tools take no time: they run at once, and nothing has to be said to bridge them. */
+function ofSystem(config: MannerConfig): ToolManner {
+  const { preSpeech, ...manner } = mannerOf(config);
+  return { ...manner, execution: 'immediate', preSpeech: preSpeech === 'force' ? 'auto' : preSpeech };
 }
 
 function transfersIn(config: SystemConfig | undefined): readonly Transfer[] {

@@ -39,7 +39,9 @@ export function checkAgent(value: unknown): CheckedAgent {
 
 /** As a place of the agent's document. */
 export function grammarIssue({ path, value, rule }: GrammarIssue): AgentIssue {
-  return { path: ['parley', 'grammar', ...path], message: rule, rule: 'grammar', value };
+  // Names in a grammar begin with a letter; what is a number is a place in a list.
+  const steps = path.map((step) => (/^\d+$/.test(step) ? Number(step) : step));
+  return { path: ['parley', 'grammar', ...steps], message: rule, rule: 'grammar', value };
 }
 
 /** What zod found, each with the value it found it in. */
