@@ -259,7 +259,10 @@ export class TtsSession {
         firstChunkAtMs: speech.firstChunkAtMs,
       });
     }
-    if (!this.#pacer.isHeld(atMs) && !this.#resume.isPending) this.#pacer.frame(this.#floor, atMs);
+    const isHeld = this.#pacer.isHeld(atMs);
+    if (this.#resume.isPending) return;
+    if (isHeld) this.#pacer.tail(this.#floor, atMs);
+    else this.#pacer.goOn(this.#floor, atMs);
   }
 
   /** The speech is over when its last frame was sent and the client must have played it. */
