@@ -55,7 +55,7 @@ function frames(): number {
     const payload = new Uint8Array(1280);
     for (let position = 0; position < total; position++) {
       const stamp = { generation, epoch: 0, take: 0, eventId: 1, speech: 1, afterControl: 0, position, sampleCount: 640 };
-      writer.push({ ...stamp, isLast: 0, scheduledAtMs: 0 }, payload);
+      writer.push({ ...stamp, isLast: 0, isTail: 0, scheduledAtMs: 0 }, payload);
       if (reader.peek() !== undefined) reader.advance();
     }
   });

@@ -113,6 +113,7 @@ const stamp = (position: number, generation = 1): FrameStamp => ({
   position,
   sampleCount: 640,
   isLast: position % 2 === 0 ? 0 : 1,
+  isTail: position % 13 === 0 ? 1 : 0,
   scheduledAtMs: position + 0.25,
 });
 

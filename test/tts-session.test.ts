@@ -80,6 +80,7 @@ type Sent = {
   readonly samples: Int16Array;
   readonly eventId: number;
   readonly isLast: boolean;
+  readonly isTail: boolean;
 };
 
 class Rig {
@@ -113,17 +114,23 @@ class Rig {
     );
   }
 
-  /** What main does at each bell: cells after the frame, drop what is stale, stop while held, publish what was sent. */
+  /** While main is busy elsewhere it looks at nothing. */
+  isMainBusy = false;
+
+  /** What main does at each bell: cells after the frame, drop what is stale, stop while held but for a tail, publish what was sent. */
   #main(): void {
+    if (this.isMainBusy) return;
     const raised = this.slot.load(Cell.holdsRaised);
     if (this.slot.held) this.slot.store(Cell.holdSeen, raised);
     for (let frame = this.#reader.peek(); frame !== undefined; frame = this.#reader.peek()) {
       const isStale = frame.epoch < this.slot.load(Cell.epoch) || frame.take < this.slot.load(Cell.take);
-      if (!isStale && this.slot.held) return;
-      if (!isStale) {
+      const isTail = frame.isTail === 1;
+      if (!isStale && !isTail && this.slot.held) return;
+      const isNext = this.slot.held && frame.position === this.slot.load(Cell.sentPosition);
+      if (!isStale && (!isTail || isNext)) {
         const { position, sampleCount, eventId, isLast, payload } = frame;
         const samples = new Int16Array(payload.slice().buffer);
-        this.sent.push({ atMs: this.atMs, position, samples, eventId, isLast: isLast === 1 });
+        this.sent.push({ atMs: this.atMs, position, samples, eventId, isLast: isLast === 1, isTail });
         const leftMs = Math.max(0, msUntil(this.slot.load(Cell.playEndAtMs), this.atMs));
         const isFirst = this.sent.length === 1;
         this.slot.store(Cell.playEndAtMs, cellMs(this.atMs + (isFirst ? 0 : leftMs) + sampleCount / samplesPerMs));
@@ -182,9 +189,15 @@ class Rig {
     return this.answers.find((answer): answer is Extract<TtsAnswer, { type: Type }> => answer.type === type);
   }
 
+  /** End of what was sent, on the session's timeline. */
+  get sentEnd(): number {
+    const last = this.sent.at(-1)!;
+    return last.position + last.samples.length;
+  }
+
   /** Index in the speech of each sample sent; the first milliseconds after a fade-in are left out. */
   sourceOf(frame: Sent): number {
-    const skip = 5 * samplesPerMs;
+    const skip = pacing.fadeInMs * samplesPerMs;
     return frame.samples[skip]! - 1000 - skip;
   }
 }
@@ -216,16 +229,27 @@ test('a speech goes out ahead of real time by the lead and not more, every sampl
   t.end();
 });
 
-test('HOLD stops the frames; a short hole goes on with the very next sample', (t) => {
+test('HOLD stops the frames with a tail that fades out; a short hole goes on with the very next sample, faded in', (t) => {
   const rig = new Rig();
   rig.say(ten);
   rig.run(500);
   const before = rig.sent.length;
+  const end = rig.sentEnd;
   const hold = rig.hold();
   rig.run(200);
-  t.equal(rig.sent.length, before, 'nothing is sent while it is held');
+  t.equal(rig.sent.length, before + 1, 'nothing but a tail is sent while it is held');
+  const tail = rig.sent.at(-1)!;
+  t.match(tail, { isTail: true, isLast: false, position: end, eventId: 10 });
+  t.equal(tail.samples.length, pacing.tailMs * samplesPerMs);
+  const [first, last] = [tail.samples[0]!, tail.samples.at(-1)!];
+  t.ok(first > 0.99 * voiceSample(end) && first <= voiceSample(end), 'at full level where it goes on');
+  t.ok(last > 0 && last < 0.01 * voiceSample(end), 'and silent at its end');
   rig.resume(hold);
   t.match(rig.answer('resume_ready'), { hold, rewoundSamples: 0 });
+  const next = rig.sent[before + 1]!;
+  t.equal(next.position, end + tail.samples.length);
+  t.ok(Math.abs(next.samples[0]!) < 5, 'it fades in');
+  t.equal(rig.sourceOf(next), next.position);
   rig.run(4000);
   const total = rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0);
   t.equal(total, 10 * wordMs * samplesPerMs, 'no sample lost, none doubled');
@@ -238,10 +262,9 @@ test('after a long hole the word before it is said again, at most 600 ms of it',
     const rig = new Rig();
     rig.say(ten);
     rig.run(heldAtMs);
-    const last = rig.sent.at(-1)!;
-    const sentSamples = last.position + last.samples.length;
     const hold = rig.hold();
     rig.run(900);
+    const sentSamples = rig.sentEnd;
     const before = rig.sent.length;
     rig.resume(hold);
     const rewound = rig.answer('resume_ready')!.rewoundSamples;
@@ -268,6 +291,170 @@ test('frames that were in the ring when HOLD came are neither lost nor repeated'
   rig.run(4000);
   const samples = rig.sent.flatMap((frame) => [...frame.samples]);
   t.equal(samples.length, 10 * wordMs * samplesPerMs);
+  t.end();
+});
+
+test('a tail goes on where main stopped: what was framed behind that is superseded, and comes again', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(300);
+  rig.isMainBusy = true;
+  rig.run(30);
+  const end = rig.sentEnd;
+  t.ok(rig.session.isBusy && rig.slot.load(Cell.outputWritten) > rig.slot.load(Cell.outputRead), 'frames wait in the ring');
+  rig.isMainBusy = false;
+  const hold = rig.hold();
+  rig.run(10);
+  t.match(rig.sent.at(-1), { isTail: true, position: end });
+  rig.run(200);
+  rig.resume(hold);
+  rig.run(4000);
+  t.equal(rig.sent.filter((frame) => frame.isTail).length, 1);
+  t.equal(
+    rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0),
+    10 * wordMs * samplesPerMs,
+  );
+  t.end();
+});
+
+test('no tail: before main obeys, when the client has nothing left, when nothing was sent, where the speech ends anyway', (t) => {
+  const late = new Rig();
+  late.say(ten);
+  late.run(500);
+  late.isMainBusy = true;
+  late.slot.store(Cell.holdsRaised, 1);
+  const take = late.slot.load(Cell.take);
+  late.run(150);
+  t.equal(late.slot.load(Cell.take), take, 'main may still be sending');
+  late.isMainBusy = false;
+  late.run(100);
+  t.notOk(
+    late.sent.some((frame) => frame.isTail),
+    'the client has had silence for a while',
+  );
+
+  const early = new Rig();
+  early.isMainBusy = true;
+  early.say(ten);
+  early.isMainBusy = false;
+  const hold = early.hold();
+  early.run(100);
+  t.equal(early.sent.length, 0, 'nothing of it was heard');
+  early.resume(hold);
+  early.run(4000);
+  t.equal(early.sentEnd, 10 * wordMs * samplesPerMs);
+
+  const over = new Rig();
+  over.say('one.');
+  over.run(wordMs - 40);
+  t.ok(over.sent.at(-1)!.isLast, 'all of it was sent');
+  const lastHold = over.hold();
+  over.run(500);
+  t.notOk(over.sent.some((frame) => frame.isTail));
+  t.match(over.answer('drained'), { speech: 1 });
+  over.resume(lastHold);
+  t.match(over.answer('resume_ready'), { rewoundSamples: 0 });
+  t.end();
+});
+
+test('a resume waits for a tail that main has not looked at; one that main drops is said again', (t) => {
+  for (const isSent of [true, false]) {
+    const rig = new Rig();
+    rig.say(ten);
+    rig.run(500);
+    const end = rig.sentEnd;
+    const hold = rig.hold();
+    rig.isMainBusy = true;
+    rig.run(10);
+    t.equal(rig.slot.load(Cell.outputWritten) - rig.slot.load(Cell.outputRead), 1, 'the tail is in the ring');
+    rig.resume(hold);
+    rig.run(30);
+    t.equal(rig.answer('resume_ready'), undefined, 'what was sent is not known');
+    // A HOLD that main finds released: it drops the tail.
+    if (!isSent) rig.slot.store(Cell.holdsReleased, hold);
+    rig.isMainBusy = false;
+    rig.run(20);
+    t.match(rig.answer('resume_ready'), { hold, rewoundSamples: 0 });
+    t.equal(rig.sent.filter((frame) => frame.isTail).length, isSent ? 1 : 0);
+    const next = rig.sent.find((frame) => frame.position >= end && !frame.isTail)!;
+    t.equal(next.position, end + (isSent ? pacing.tailMs * samplesPerMs : 0));
+    t.equal(Math.abs(next.samples[0]!) < 5, isSent, 'behind a tail it fades in, though the client never fell silent');
+    rig.run(4000);
+    t.equal(
+      rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0),
+      10 * wordMs * samplesPerMs,
+    );
+  }
+  t.end();
+});
+
+test('a HOLD that is released without a resume: the speech goes on behind what was sent', (t) => {
+  for (const isSent of [true, false]) {
+    const rig = new Rig();
+    rig.say(ten);
+    rig.run(500);
+    const hold = rig.hold();
+    rig.isMainBusy = true;
+    rig.run(10);
+    if (isSent) {
+      rig.isMainBusy = false;
+      rig.run(10);
+    }
+    rig.slot.store(Cell.holdsReleased, hold);
+    rig.run(20);
+    rig.isMainBusy = false;
+    rig.run(4000);
+    t.equal(rig.sent.filter((frame) => frame.isTail).length, isSent ? 1 : 0);
+    let end = 0;
+    for (const { position, samples } of rig.sent) {
+      t.equal(position, end);
+      end += samples.length;
+    }
+    t.equal(end, 10 * wordMs * samplesPerMs);
+    t.match(rig.answer('drained'), { speech: 1 });
+  }
+  t.end();
+});
+
+test('a CUT while the tail is in the ring: it is not sent, and what was heard does not count it', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(500);
+  const before = rig.sent.length;
+  rig.hold();
+  rig.isMainBusy = true;
+  rig.run(10);
+  rig.cut(1, 1, false);
+  rig.isMainBusy = false;
+  rig.run(100);
+  t.equal(rig.sent.length, before);
+  t.ok(rig.answer('heard')!.heardMs <= rig.sentEnd / samplesPerMs);
+  rig.say('again', 2, 1);
+  rig.run(1000);
+  const next = rig.sent.slice(before);
+  t.ok(next.every((frame) => frame.eventId === 20 && !frame.isTail));
+  t.equal(next[0]!.samples[0], voiceSample(0), 'the next speech does not fade in');
+  t.end();
+});
+
+test('a second HOLD under which nothing was sent since the first: no second tail', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(500);
+  const first = rig.hold();
+  rig.run(20);
+  rig.isMainBusy = true;
+  rig.resume(first);
+  rig.slot.store(Cell.holdsRaised, 2);
+  rig.isMainBusy = false;
+  rig.run(200);
+  t.equal(rig.sent.filter((frame) => frame.isTail).length, 1);
+  rig.resume(2);
+  rig.run(4000);
+  t.equal(
+    rig.sent.reduce((sum, frame) => sum + frame.samples.length, 0),
+    10 * wordMs * samplesPerMs,
+  );
   t.end();
 });
 

@@ -1,4 +1,4 @@
-/** Short fades that keep a start, a stop or a join from clicking (5 to 10 ms in the engine). Pure; used where frames are made. */
+/** Short fades that keep a start, a stop or a join from clicking (8 to 10 ms in the engine). Pure; used where frames are made. */
 
 /** Half a raised cosine: 0 before `index` 0, 1 from `count` on, without a corner at either end. */
 function weightAt(index: number, count: number): number {
@@ -11,12 +11,15 @@ export function fadeIn(samples: Int16Array, count: number): void {
   for (let i = 0; i < length; i++) samples[i] = Math.round(samples[i]! * weightAt(i, length));
 }
 
-/** Fades the last `count` samples out, in place; all of them when there are fewer. */
+/**
+ * Fades the last `count` samples out, in place; all of them when there are fewer. Along a straight line: what comes at the end of a stop must be
+ * short, and of a line four fifths lie between nine tenths and a tenth of the level, of half a cosine three.
+ */
 export function fadeOut(samples: Int16Array, count: number): void {
   const length = Math.min(count, samples.length);
   for (let i = 0; i < length; i++) {
     const at = samples.length - 1 - i;
-    samples[at] = Math.round(samples[at]! * weightAt(i, length));
+    samples[at] = Math.round((samples[at]! * (i + 0.5)) / length);
   }
 }
 

@@ -151,6 +151,11 @@ export class CallOutput {
         this.#frames.advance();
         continue;
       }
+      if (frame.isTail === 1) {
+        if (this.#isHeld() && this.#mayFollow(frame)) this.#send(frame);
+        this.#frames.advance();
+        continue;
+      }
       if (frame.afterControl > this.#controlSeen || this.#isHeld() || this.#isTooSlow()) return;
       this.#send(frame);
       this.#frames.advance();
@@ -169,7 +174,16 @@ export class CallOutput {
     return false;
   }
 
-  /** Says in a cell which HOLD it obeys: from then until its release nothing is handed over, so what was sent is known to the sample. */
+  /** A tail is the end of what the client has: it goes on exactly there, at once, or it is of no use. */
+  #mayFollow(tail: FrameView): boolean {
+    const isNext = tail.position === this.#slot.load(Cell.sentPosition) && tail.afterControl <= this.#controlSeen;
+    return isNext && !this.#isTooSlow();
+  }
+
+  /**
+   * Says in a cell which HOLD it obeys: from then until its release nothing but a tail is handed over, so what was sent is known to the sample
+   * when there is no tail in the ring.
+   */
   #isHeld(): boolean {
     const raised = this.#slot.load(Cell.holdsRaised);
     if (raised <= this.#slot.load(Cell.holdsReleased)) return false;

@@ -29,6 +29,8 @@ export type FrameStamp = {
   readonly sampleCount: number;
   /** 1 on the last frame of a reply. */
   readonly isLast: 0 | 1;
+  /** 1 on a short frame that fades out: it is for a HOLD, during which main sends it if it goes on where it stopped, and never otherwise. */
+  readonly isTail: 0 | 1;
   /** Instant at which the pacer wanted it sent, monotonic ms. */
   readonly scheduledAtMs: number;
 };
@@ -50,6 +52,7 @@ const Field = {
   isLast: 8,
   payloadBytes: 9,
   alignmentBytes: 10,
+  isTail: 11,
 } as const;
 /** Float64 index inside the header: byte 48. */
 const scheduledIndex = 6;
@@ -86,6 +89,11 @@ export class FrameWriter {
     return outputRingFrames - (this.#written - this.#slot.load(Cell.outputRead));
   }
 
+  /** The reader has dealt with every frame. */
+  get isAllRead(): boolean {
+    return this.#written === this.#slot.load(Cell.outputRead);
+  }
+
   /** Copies the frame in and publishes it last. False when the ring is full. Alignment longer than its place is left out. */
   push(stamp: FrameStamp, payload: Uint8Array, alignment: Uint8Array = noBytes): boolean {
     assert(payload.length <= framePayloadBytes, 'a frame fits its place');
@@ -102,6 +110,7 @@ export class FrameWriter {
     ints[Field.position] = stamp.position;
     ints[Field.sampleCount] = stamp.sampleCount;
     ints[Field.isLast] = stamp.isLast;
+    ints[Field.isTail] = stamp.isTail;
     ints[Field.payloadBytes] = payload.length;
     ints[Field.alignmentBytes] = alignmentBytes;
     place.floats[scheduledIndex] = stamp.scheduledAtMs;
@@ -133,6 +142,7 @@ export class FrameReader {
       position: 0,
       sampleCount: 0,
       isLast: 0,
+      isTail: 0,
       scheduledAtMs: 0,
       payload: noBytes,
       alignment: noBytes,
@@ -154,6 +164,7 @@ export class FrameReader {
     view.position = ints[Field.position]!;
     view.sampleCount = ints[Field.sampleCount]!;
     view.isLast = ints[Field.isLast] === 1 ? 1 : 0;
+    view.isTail = ints[Field.isTail] === 1 ? 1 : 0;
     view.scheduledAtMs = place.floats[scheduledIndex]!;
     view.payload = place.payload.subarray(0, ints[Field.payloadBytes]);
     view.alignment = place.alignment.subarray(0, ints[Field.alignmentBytes]);

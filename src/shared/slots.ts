@@ -16,7 +16,7 @@ import { strict as assert } from 'node:assert';
  *   outputRead     frames ever taken from the output ring.
  *   sentPosition   one past the last output sample handed to the socket, on the session's output timeline.
  *   playEndAtMs    estimated instant at which everything sent will have been played at the client (whole ms, wraps with Int32).
- *   holdSeen       the highest `holdsRaised` that main has obeyed: from then until release it sends no frame.
+ *   holdSeen       the highest `holdsRaised` that main has obeyed: from then until release it sends no frame but one tail.
  * vad writes
  *   holdsRaised    plus one at each HOLD. Held while holdsRaised > holdsReleased.
  *   vadRead        samples judged so far. Turn timers run on it: when it says t, every event up to t has been posted.

@@ -4,7 +4,7 @@
  * It keeps an absolute schedule: `playEnd` is when the client will have played all that was framed, and the next frame is due when less
  * than the lead is left. A late tick sends what is due and catches up without ever exceeding the lead.
  */
-import { fadeIn } from '../audio/fade.js';
+import { fadeIn, fadeOut } from '../audio/fade.js';
 import { encodeMulaw } from '../audio/mulaw.js';
 import { msUntil } from '../shared/clock.js';
 import { FrameWriter } from '../shared/frames.js';
@@ -68,6 +68,9 @@ export class Pacer {
   #hasWaited = false;
   /** How late ticks were lately: the worst, forgotten slowly. */
   #lateMs = 0;
+  /** What was given a tail and has not gone on since, and the session position behind the newest tail. */
+  #tailOf: OnFloor | undefined;
+  #tailEnd = -1;
 
   constructor(
     slot: Slot,
@@ -103,6 +106,7 @@ export class Pacer {
   /** Nothing that was framed goes on: the next frame begins a schedule of its own. */
   stop(): void {
     this.#playEndMs = 0;
+    this.#tailOf = undefined;
   }
 
   /** Whether a HOLD forbids frames. After one the schedule does not reach back into it. */
@@ -119,15 +123,70 @@ export class Pacer {
     this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
     floor.speech.cursor = from;
     floor.isFramed = false;
-    floor.fadesIn = holeMs > 0;
+    floor.fadesIn = holeMs > 0 || this.#endsInTail;
+    this.#tailOf = undefined;
     this.#playEndMs = atMs + Math.max(0, -holeMs);
     this.frame(floor, atMs);
   }
 
-  /** What is framed of the speech on the floor is superseded: nobody may hear it any more. */
+  /**
+   * A HOLD, under which the client plays what it has and then stops, in the middle of a wave. As soon as main stands still, what it has not sent of
+   * the speech is superseded, and it gets a tail to send: a short frame that fades out. Once a HOLD, and only while the client has something to
+   * play before it. Not where the speech ends by itself.
+   */
+  tail(floor: OnFloor, atMs: number): void {
+    const isStill = this.#slot.load(Cell.holdSeen) >= this.#slot.load(Cell.holdsRaised);
+    if (!isStill || this.#tailOf === floor || this.#endsInTail) return;
+    const { speech } = floor;
+    const sent = this.#slot.load(Cell.sentPosition) - floor.base;
+    const leftMs = this.#playEndMs - ((speech.cursor - sent) * 1000) / this.#format.rateHz - atMs;
+    if (sent <= 0 || leftMs <= 0) return;
+    const length = samplesIn(ms(this.#pacing.tailMs), this.#format.rateHz);
+    const count = speech.audio.copy(sent, this.#samples.subarray(0, length));
+    if (length === 0 || count < length || (speech.isComplete && sent + count >= speech.audio.end)) return;
+    this.supersede(atMs);
+    this.#tailOf = floor;
+    speech.cursor = sent;
+    floor.isFramed = false;
+    this.#playEndMs = atMs + leftMs;
+    fadeOut(this.#samples.subarray(0, count), count);
+    // With a full ring unsent the client would have nothing left.
+    if (this.#push(floor, count, 'tail', atMs)) {
+      speech.cursor += count;
+      this.#tailEnd = floor.base + speech.cursor;
+    }
+    this.#ringMain();
+  }
+
+  /** The last that the client was sent is a tail. */
+  get #endsInTail(): boolean {
+    return this.#tailEnd === this.#slot.load(Cell.sentPosition);
+  }
+
+  /** Main has not dealt with a tail yet: what was sent is not known before it has. */
+  get isTailOnWay(): boolean {
+    return this.#tailOf !== undefined && !this.#writer.isAllRead;
+  }
+
+  /** A HOLD was released without a resume: the speech goes on behind what was sent, with the tail or without. */
+  goOn(floor: OnFloor, atMs: number): void {
+    if (this.isTailOnWay) {
+      this.#ringMain();
+      return;
+    }
+    if (this.#tailOf === floor) {
+      floor.speech.cursor = this.#slot.load(Cell.sentPosition) - floor.base;
+      floor.fadesIn = this.#endsInTail || msUntil(this.#slot.load(Cell.playEndAtMs), atMs) <= 0;
+      this.#tailOf = undefined;
+    }
+    this.frame(floor, atMs);
+  }
+
+  /** What is framed of the speech on the floor is superseded, a tail too: nobody may hear it any more. */
   supersede(atMs: number): void {
     this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
     this.#track?.superseded(atMs);
+    this.#tailOf = undefined;
   }
 
   /** Pushes every frame that is due. */
@@ -148,7 +207,7 @@ export class Pacer {
         floor.isFramed = true;
         break;
       }
-      if (!this.#push(floor, count, isLast, atMs)) {
+      if (!this.#push(floor, count, isLast ? 'last' : 'more', atMs)) {
         this.#counters.framesWaited += 1;
         this.#hasWaited = true;
         break;
@@ -184,7 +243,7 @@ export class Pacer {
     this.#playEndMs = 0;
   }
 
-  #push(floor: OnFloor, count: number, isLast: boolean, atMs: number): boolean {
+  #push(floor: OnFloor, count: number, kind: 'more' | 'last' | 'tail', atMs: number): boolean {
     const { rateHz, encoding } = this.#format;
     const { speech } = floor;
     const samples = this.#samples.subarray(0, count);
@@ -193,7 +252,7 @@ export class Pacer {
       encoding === 'ulaw'
         ? encodeMulaw(samples, this.#bytes.subarray(0, count))
         : new Uint8Array(samples.buffer, samples.byteOffset, count * 2);
-    const isContinuing = this.#playEndMs > atMs;
+    const isContinuing = this.#playEndMs > atMs && kind !== 'tail';
     const durationMs = (count * 1000) / rateHz;
     const position = floor.base + speech.cursor;
     const isAccepted = this.#writer.push(
@@ -206,13 +265,14 @@ export class Pacer {
         afterControl: floor.afterControl,
         position,
         sampleCount: count,
-        isLast: isLast ? 1 : 0,
+        isLast: kind === 'last' ? 1 : 0,
+        isTail: kind === 'tail' ? 1 : 0,
         scheduledAtMs: isContinuing
           ? Math.min(atMs, onGrid(this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs)))
           : atMs,
       },
       payload,
-      this.#alignmentOf(speech, count, isLast),
+      this.#alignmentOf(speech, count, kind === 'last'),
     );
     if (!isAccepted) return false;
     this.#track?.framed(floor.epoch, position, samples);

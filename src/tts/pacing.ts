@@ -14,7 +14,10 @@ export const pacing = {
   /** After a hole up to this the next sample follows; after a longer one the word before it is said again. */
   holeMs: 250,
   rewindMaxMs: 600,
-  fadeInMs: 5,
+  /** What begins behind a hole fades in over this much; from a tenth to nine tenths of the level it takes three fifths of it. */
+  fadeInMs: 10,
+  /** At a HOLD this much more is sent, faded out: what the client has would end in the middle of a wave. 0: nothing. */
+  tailMs: 8,
   /** Audio kept behind the cursor, for rewinding. */
   keptMs: 1500,
 } as const;

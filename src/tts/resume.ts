@@ -58,10 +58,11 @@ export class Resume {
     this.#hold = 0;
   }
 
-  /** Waits until main has said that it obeys the HOLD, so that what was sent is known to the sample; then frames from there again. */
+  /** Waits until main has said that it obeys the HOLD, and has dealt with a tail, so that what was sent is known to the sample; then frames from there again. */
   attempt(floor: OnFloor | undefined, atMs: number): Resumed | undefined {
     const hold = this.#hold;
-    if (this.#slot.load(Cell.holdSeen) < hold && this.#slot.held) {
+    const isObeyed = this.#slot.load(Cell.holdSeen) >= hold || !this.#slot.held;
+    if (!isObeyed || this.#pacer.isTailOnWay) {
       this.#ringMain();
       return undefined;
     }

@@ -273,7 +273,10 @@ export class TtsSession {
         firstChunkAtMs: speech.firstChunkAtMs,
       });
     }
-    if (!this.#pacer.isHeld(atMs) && !this.#resume.isPending) this.#pacer.frame(this.#floor, atMs);
+    const isHeld = this.#pacer.isHeld(atMs);
+    if (this.#resume.isPending) return;
+    if (isHeld) this.#pacer.tail(this.#floor, atMs);
+    else this.#pacer.goOn(this.#floor, atMs);
   }
 
   /** A speech that waits for more text is told to be heard so far, when the client must have played what there is. */

@@ -4,7 +4,7 @@
  *
  * A frame that was pushed may still be dropped: cut, or superseded by a resume. So frames wait here until main has dealt with them, and then
  * become part of a run of unbroken audio that is posted in pieces. What main did is read from its cells and from `cut_sent`:
- * - it has taken every frame, and the epoch has not grown: all were sent (`look`);
+ * - it has taken every frame, and the epoch has not grown: all were sent, but perhaps for a tail (`look`);
  * - it stands still (HOLD, the end of the call), or has said what it had sent (`cut_sent`): `sentPosition` is the end of the last frame sent.
  */
 import { msUntil } from '../shared/clock.js';
@@ -89,7 +89,10 @@ export class SpokenTrack {
     if (first === undefined || this.#slot.load(Cell.outputRead) !== this.#slot.load(Cell.outputWritten)) return;
     // Loaded after the count: if it has not grown by now, it had not when main dealt with them. Otherwise `cut_sent` will tell.
     if (this.#slot.load(Cell.epoch) > first.epoch || first.epoch > this.#cutEpoch) return;
-    this.#sort(this.#waiting.length, this.#waiting.length, this.#slot.load(Cell.sentPosition), this.#playEndMs(atMs));
+    const sentPosition = this.#slot.load(Cell.sentPosition);
+    // Main drops a tail that comes too late; there is nothing else beside it then.
+    const sent = this.#waiting.at(-1)!.end === sentPosition ? this.#waiting.length : 0;
+    this.#sort(this.#waiting.length, sent, sentPosition, this.#playEndMs(atMs));
   }
 
   /** What is in the ring is not sent any more. Main stands still; where it does not, one frame that it is just sending may be missed. */

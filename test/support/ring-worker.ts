@@ -46,6 +46,7 @@ function writeFrames(slot: Slot, generation: number): number {
         position,
         sampleCount: 640,
         isLast: 0,
+        isTail: 0,
         scheduledAtMs: position,
       },
       payload,

@@ -157,7 +157,7 @@ export const mutants: readonly Mutant[] = [
   mutant('slow-onset', ['D3'], 'speech over the agent counts after 600 ms', {
     gate: { startHopsWhileAgentSpeaksMin: Math.ceil(600 / hopMs), sureProbability: 2 },
   }),
-  mutant('hard-cut', ['D6 edge'], 'no fades', { pacing: { fadeInMs: 0 } }),
+  mutant('hard-cut', ['D6 edge'], 'no fades', { pacing: { fadeInMs: 0, tailMs: 0 } }),
   mutant('resume-from-start', ['D5 repeat'], 'after a false alarm the answer begins anew', {
     pacing: { keptMs },
     resumePoint: (speech) => speech.audio.start,
