@@ -223,7 +223,7 @@ for (const sockets of ['uws', 'ws'] as const) {
       t.match(await client.event('conversation_initiation_metadata'), { agent_output_audio_format: 'ulaw_8000' });
       const audio = await client.event('audio');
       const bytes = Buffer.from(String(audio['audio_base_64']), 'base64');
-      t.equal(bytes.length, 320, '40 ms at one byte a sample');
+      t.equal(bytes.length, 160, '20 ms at one byte a sample');
       client.send({ user_audio_chunk: Buffer.alloc(160, 0xff).toString('base64') });
       await client.close();
       await becomesEmpty(t, stack);

@@ -331,7 +331,7 @@ test('recognition through the line: telephones and noise change the samples, gro
   for (const [id, channel] of Object.entries(lines)) {
     const steps = [{ say: text, turn: 't1', final: true, at: { abs: 0 } }];
     const scenario = scenarioOf({ id, steps, channel: { kind: 'wide', ...channel } });
-    const { registrations } = setupOf(scenario, { steps: [clip], events: new Map() }, voice, 9);
+    const { registrations } = setupOf(scenario, { steps: [clip], events: new Map() }, voice, 9, 'buffered');
     for (const registration of registrations) {
       recogniser.index(await recogniser.library.register({ ...registration, wordErrorRatio: 0 }));
     }

@@ -38,6 +38,8 @@ export type Profile = {
   readonly apology: string;
   /** Said before a tool that wants something said, when the model says nothing. */
   readonly toolPhrase: string;
+  /** Undefined: as the format suggests. */
+  readonly leadMs: number | undefined;
   readonly tools: ReadonlyMap<string, SessionTool>;
   readonly transfers: readonly Transfer[];
   readonly mcpServerIds: readonly string[];
@@ -145,6 +147,7 @@ export function resolveProfile(
         language: language.slice(0, 2).toLowerCase(),
         isInterruptible: clientEvents.includes('interruption'),
       },
+      leadMs: agent.parley.lead_ms,
       idlePhrases: agent.parley.idle_phrases ?? englishIdle,
       apology: agent.parley.apology ?? englishApology,
       toolPhrase: agent.parley.tool_phrase ?? englishToolPhrase,

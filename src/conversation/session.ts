@@ -467,10 +467,10 @@ export class Session {
   #configure(profile: Profile): void {
     if (profile.isTextOnly) return;
     const { rateHz, encoding } = describeFormat(profile.outputFormat);
-    const { language, keywords, grammar, voice, isRecorded } = profile;
+    const { language, keywords, grammar, voice, leadMs, isRecorded } = profile;
     const { stt, tts } = this.#host.providers;
     this.#links.toStt({ type: 'configure', provider: stt, language, keywords, grammar });
-    this.#links.toTts({ type: 'configure', provider: tts, ...voice, rateHz, encoding, isRecorded });
+    this.#links.toTts({ type: 'configure', provider: tts, ...voice, rateHz, encoding, leadMs, isRecorded });
   }
 
   #record(profile: Profile, initiation: Initiation): void {

@@ -10,6 +10,7 @@ import type { CutSent, FromTts, MetricsAnswer, Released, SessionFailed, SlotOrde
 import { Board, type SharedBlock, Slot } from '../shared/slots.js';
 import { type Hz, hz } from '../shared/units.js';
 import type { Recorder } from '../telemetry/recorder.js';
+import { pacingFor } from '../tts/pacing.js';
 import type { TtsProvider, TtsVoice } from '../tts/port.js';
 import { pacing, type TtsCounters, type TtsRules, TtsSession } from '../tts/session.js';
 import { alignmentJson } from '../wire/audio-out.js';
@@ -102,7 +103,7 @@ export class TtsHost {
   }
 
   #configure(message: Extract<ToTts, { type: 'configure' }>): void {
-    const { slot, generation, voiceId, modelId, language, speed, stability, similarityBoost, encoding } = message;
+    const { slot, generation, voiceId, modelId, language, speed, stability, similarityBoost, encoding, leadMs } = message;
     const voice: TtsVoice = { voiceId, modelId, language, speed, stability, similarityBoost };
     const rateHz = hz(message.rateHz);
     const known = this.#sessions.get(slot);
@@ -111,10 +112,11 @@ export class TtsHost {
       this.#warm(voice, rateHz);
       return;
     }
+    const rules = { ...this.#rules, pacing: pacingFor(this.#rules?.pacing ?? pacing, rateHz, leadMs) };
     const session = new TtsSession(
       this.#slots[slot]!,
       generation,
-      { provider: this.#provider, voice, rateHz, encoding, alignmentJson, rules: this.#rules },
+      { provider: this.#provider, voice, rateHz, encoding, alignmentJson, rules },
       this.#counters,
       (holeMs) => this.#recorder.record('resume_hole', holeMs),
       nowMs,

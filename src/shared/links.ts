@@ -108,6 +108,8 @@ export type ToTts = Address &
         /** Of what the client hears. */
         readonly rateHz: number;
         readonly encoding: 'pcm' | 'ulaw';
+        /** How far ahead of real time audio is sent, as the agent wants it; undefined: as the format suggests. */
+        readonly leadMs?: number | undefined;
         /** What is handed to the client goes to the API thread too. */
         readonly isRecorded?: boolean;
       }

@@ -234,6 +234,8 @@ export const agentSchema = z.object({
     turn: turnPart.optional(),
     /** False: the model is not offered to hang up, unless the agent's tools say so. */
     end_call: z.boolean().optional(),
+    /** How far ahead of real time audio is sent (ms). Unset: 72, and 34 in the 8 kHz formats of telephones, whose gateways hold audio back themselves. */
+    lead_ms: z.number().int().min(30).max(200).optional(),
     idle_phrases: z.array(z.string().max(500)).max(10).optional(),
     apology: z.string().max(500).optional(),
     /** Said before a tool of `pre_tool_speech: force` when the model says nothing. */

@@ -7,7 +7,7 @@ export const pacing = {
   /** The first audio of a speech goes out unpaced up to this. */
   leadStartMs: 120,
   /** Afterwards this much is sent ahead of real time, more when link or timers are unsteady: less stutters, more delays a barge-in. */
-  leadMinMs: 80,
+  leadMinMs: 72,
   leadMaxMs: 250,
   /** A frame that cannot be filled is sent short when less than this is left to play. */
   shortFrameMs: 30,
@@ -23,3 +23,19 @@ export const pacing = {
 } as const;
 
 export type Pacing = { readonly [Name in keyof typeof pacing]: number };
+
+/** A gateway between telephone and engine has a jitter buffer of its own, so less has to be sent ahead; the frames are shorter then, too. */
+const phoneRateHz = 8000;
+const phoneLeadMs = 34;
+const shortFrames = { frameMs: 20, shortFrameMs: 15 } as const;
+/** Below this lead a frame of 40 ms would leave next to nothing in hand. */
+const shortFramesBelowMs = 60;
+
+/** `base`, for a client of that sample rate or with that lead. */
+export function pacingFor(base: Pacing, rateHz: number, leadMs: number | undefined): Pacing {
+  const wantedMs = leadMs ?? (rateHz === phoneRateHz ? phoneLeadMs : pacing.leadMinMs);
+  const moreMs = wantedMs - pacing.leadMinMs;
+  if (moreMs === 0) return base;
+  const leads = { leadStartMs: Math.max(base.leadStartMs + moreMs, wantedMs), leadMinMs: base.leadMinMs + moreMs };
+  return { ...base, ...leads, ...(wantedMs < shortFramesBelowMs ? shortFrames : {}) };
+}

@@ -80,7 +80,7 @@ export async function runScenario(
   open: HostOpener = engineOpener(),
 ): Promise<RunRecord> {
   const seed = runSeedOf(scenario, settings.seed);
-  const setup = setupOf(scenario, clips, await voiceOfProcess(), seed);
+  const setup = setupOf(scenario, clips, await voiceOfProcess(), seed, settings.playout);
   const host = await open(scenario, setup, settings, seed);
   try {
     const { playout } = settings;

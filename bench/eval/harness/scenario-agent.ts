@@ -10,7 +10,7 @@ import { inputRateHz } from '../../../src/shared/units.js';
 import { type AgentConfig, parseAgent } from '../../../src/store/agents.js';
 import type { AudioFormat } from '../../../src/wire/events.js';
 import { Channel } from '../clips/channel.js';
-import type { Clip } from '../run-record.js';
+import type { Clip, PlayoutKind } from '../run-record.js';
 import type { Scenario } from '../scenario.js';
 import type { ScenarioClips } from '../suite.js';
 import { EchoPath } from './echo-path.js';
@@ -43,6 +43,8 @@ const clientEvents = [
   'parley_turn_event',
 ];
 
+const gatewayLeadMs = 34;
+
 export type ScenarioSetup = {
   readonly agent: AgentConfig;
   readonly answers: readonly ScriptedAnswer[];
@@ -53,10 +55,16 @@ export type ScenarioSetup = {
 };
 
 /** `voice`: that of the simulated synthesiser; `seed`: of the run. Fails with `config` when the scenario's own settings are not an agent's. */
-export function setupOf(scenario: Scenario, clips: ScenarioClips, voice: Voice, seed: number): ScenarioSetup {
+export function setupOf(
+  scenario: Scenario,
+  clips: ScenarioClips,
+  voice: Voice,
+  seed: number,
+  playout: PlayoutKind,
+): ScenarioSetup {
   const texts = textsOf(scenario);
   return {
-    agent: agentOf(scenario),
+    agent: agentOf(scenario, playout),
     answers: answersOf(scenario),
     registrations: [...callerRegistrations(scenario, clips), ...echoRegistrations(scenario, texts, voice, seed)],
     format: formatOf(scenario),
@@ -74,7 +82,7 @@ export function markOf({ id }: Scenario): string {
 }
 
 /** Its id, its voice and the keywords for recognition all are the scenario's id: providers and their journal know by it who asks. */
-function agentOf(scenario: Scenario): AgentConfig {
+function agentOf(scenario: Scenario, playout: PlayoutKind): AgentConfig {
   const format = formatOf(scenario);
   const base = {
     agent_id: scenario.id,
@@ -88,7 +96,8 @@ function agentOf(scenario: Scenario): AgentConfig {
       tts: { voice_id: scenario.id, agent_output_audio_format: format },
       conversation: { client_events: clientEvents },
     },
-    parley: { idle_phrases: idlePhrases },
+    // Who runs a gateway with a jitter buffer of its own says so to the engine.
+    parley: { idle_phrases: idlePhrases, ...(playout === 'paced' ? { lead_ms: gatewayLeadMs } : {}) },
   };
   return parseAgent(merged(base, scenario.config), `scenario ${scenario.id}`);
 }

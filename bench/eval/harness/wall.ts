@@ -80,7 +80,7 @@ async function prepare(scenarios: readonly Scenario[], { seed, playout }: RunSet
   for (const scenario of scenarios) {
     const clips = await prepareClips(scenario, maker);
     const runSeed = runSeedOf(scenario, seed);
-    const setup = setupOf(scenario, clips, voice, runSeed);
+    const setup = setupOf(scenario, clips, voice, runSeed, playout);
     const { format, known } = setup;
     prepared.push({ scenario, setup, driver: { scenario, clips, seed: runSeed, playout, format, known } });
   }
