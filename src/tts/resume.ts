@@ -25,6 +25,8 @@ export class Resume {
   readonly #ringMain: () => void;
   readonly #pointOf: ResumePoint;
   #hold = 0;
+  /** How far the speech was when it last went back. What was said twice is not said a third time: echo after echo must not keep the agent from getting on. */
+  #repeated: { readonly speech: Speech; readonly through: number } | undefined;
 
   constructor(
     slot: Slot,
@@ -75,8 +77,14 @@ export class Resume {
     const sent = Math.max(0, this.#slot.load(Cell.sentPosition) - floor.base);
     const holeMs = -msUntil(this.#slot.load(Cell.playEndAtMs), atMs);
     this.#onHole(Math.max(0, holeMs));
-    const from = this.#pointOf(floor.speech, sent, holeMs, this.#rateHz);
-    if (from < sent) this.#counters.rewinds += 1;
+    const { speech } = floor;
+    const wanted = this.#pointOf(speech, sent, holeMs, this.#rateHz);
+    const isThirdTime = this.#repeated?.speech === speech && wanted < this.#repeated.through;
+    const from = isThirdTime ? sent : wanted;
+    if (from < sent) {
+      this.#counters.rewinds += 1;
+      this.#repeated = { speech, through: sent };
+    }
     this.#pacer.reframe(floor, from, holeMs, atMs);
     return sent - from;
   }

@@ -40,7 +40,10 @@ export function judgeInterruption(work: Work): void {
   if (agent.phase !== 'idle' && agent.kind === 'first' && !work.settings.isFirstInterruptible) return;
   if (open.isOther && (agent.phase === 'held' || agent.phase === 'speaking')) {
     if (!open.isSpeaking) dropTurn(work, 'other_talker');
-    else if (isLoudAfterAll(open, work)) cut(work, 'strong_speech');
+    else if (isLoudAfterAll(open, work)) {
+      openWith(work, { isOther: false });
+      cut(work, 'strong_speech');
+    }
     if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
     return;
   }
