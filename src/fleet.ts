@@ -287,7 +287,7 @@ export class Fleet {
     // What it did stays counted; what it had is no more.
     this.#past.add({ ...member.totals, gauges: {} });
     this.#tellOthers(member, { type: 'gone', member: member.number });
-    void this.#desk.gone(member.number);
+    this.#desk.gone(member.number);
     this.#changed();
     if (this.#isStopping) return;
     this.#log('process.failed', { process: member.number, how, calls: member.calls.size });

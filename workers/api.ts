@@ -37,7 +37,7 @@ import { createToolRunner } from '../src/tools/runner.js';
 /** What is still to be written when the process ends. */
 const drainMs = 3000;
 /** For what is left to do for calls that have just ended; what is not done by then is done by whoever comes next. */
-const farewellMs = 1000;
+const farewellMs = 1500;
 /** Main sees by it that this thread does not hang. */
 const beatMs = 100;
 
@@ -270,7 +270,7 @@ start.control.on('message', (message: MetricsAsk | LaneRenewed | { type: 'stop' 
 async function stop(): Promise<void> {
   // What the lanes said before they ended is read first: it came by other ports.
   await new Promise(setImmediate);
-  const lastActs = within(desk.settled(), farewellMs, 'the last acts of calls');
+  const lastActs = within(desk.settled(), drainMs, 'the last acts of calls');
   const closing = [http.close(), tools.close(), conversations.drain(drainMs), recordings?.close(), lastActs];
   for (const result of await Promise.allSettled(closing)) if (result.status === 'rejected') problem('api.problem', result.reason);
   await postCall?.close(farewellMs);

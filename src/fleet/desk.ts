@@ -46,6 +46,7 @@ export class FleetDesk {
   readonly #timer: NodeJS.Timeout;
   readonly #memberOf: Map<LocalLink, number>;
   readonly #live = new Map<string, Live & { readonly member: number }>();
+  readonly #dead = new Set<number>();
 
   static async open(facts: DeskFacts): Promise<FleetDesk> {
     const desk: { current: FleetDesk | undefined } = { current: undefined };
@@ -53,7 +54,7 @@ export class FleetDesk {
     const door = await LocalDoor.open({
       onCall: async (name, args) => desk.current?.answer(name, args),
       onNote: (note, link) => desk.current?.note(note as FleetNote, link),
-      onGone: (link) => memberOf.delete(link),
+      onGone: (link) => desk.current?.left(link),
     });
     desk.current = new FleetDesk(facts, door, memberOf);
     return desk.current;
@@ -102,7 +103,21 @@ export class FleetDesk {
   }
 
   /** That engine process has ended: what it held and did not end is ended, and told by another one. */
-  async gone(member: number): Promise<void> {
+  gone(member: number): void {
+    this.#dead.add(member);
+    // What it sent before its end may still be on its way.
+    if (![...this.#memberOf.values()].includes(member)) void this.#endHeld(member);
+  }
+
+  /** All that came over the link has been read. An API thread may be started anew in a process that lives. */
+  left(link: LocalLink): void {
+    const member = this.#memberOf.get(link);
+    this.#memberOf.delete(link);
+    if (member !== undefined && this.#dead.has(member)) void this.#endHeld(member);
+  }
+
+  /** Never rejects. */
+  async #endHeld(member: number): Promise<void> {
     const held = [...this.#live].filter(([, live]) => live.member === member).map(([conversationId]) => conversationId);
     for (const conversationId of held) this.#live.delete(conversationId);
     let endedCount = 0;

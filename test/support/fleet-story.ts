@@ -87,6 +87,13 @@ async function metricsOf(http: string): Promise<Map<string, number>> {
   return new Map(lines.map((line) => [line.slice(0, line.lastIndexOf(' ')), Number(line.slice(line.lastIndexOf(' ') + 1))]));
 }
 
+/** Conversations that the store says go on. */
+async function goingOn(http: string): Promise<number> {
+  const answer = await ask(`${http}/v1/convai/conversations?page_size=100`);
+  const { conversations } = (await answer.json()) as { conversations: { status: string }[] };
+  return conversations.filter(({ status }) => status === 'in-progress').length;
+}
+
 /** Looks until `look` gives something. */
 async function becomes<Found>(t: Test, what: string, look: () => Promise<Found | undefined>): Promise<Found> {
   const startedAtMs = performance.now();
@@ -131,12 +138,10 @@ export async function tellFleetStory(t: Test, sockets: 'uws' | 'ws'): Promise<vo
       numbers.map((number) => answers.filter(({ thread }) => thread === `${number} main`).length),
       [1, 1],
     );
+    await becomes(t, 'all calls are in the store', async () => ((await goingOn(http)) === callCount ? true : undefined));
     for (let round = 0; round < 6; round += 1) {
       t.match(await (await ask(`${http}/readyz`)).json(), { status: 'ready', calls: callCount, free: placesMax - callCount });
-      const { conversations } = (await (await ask(`${http}/v1/convai/conversations?page_size=100`)).json()) as {
-        conversations: { conversation_id: string; status: string }[];
-      };
-      t.equal(conversations.filter(({ status }) => status === 'in-progress').length, callCount);
+      t.equal(await goingOn(http), callCount);
       const id = calls[round]!.id;
       t.equal((await ask(`${http}/v1/convai/conversations/${id}`, { method: 'DELETE' })).status, 409, 'it goes on, somewhere');
     }
@@ -168,6 +173,7 @@ export async function tellFleetStory(t: Test, sockets: 'uws' | 'ws'): Promise<vo
   });
 
   await t.test('kill -9: calls of that process end, those of the other go on, and it is started anew', async (t) => {
+    await becomes(t, 'every call is in the store', async () => ((await goingOn(http)) === calls.length ? true : undefined));
     const gone = new Set<string>();
     for (const { client, id } of calls) void client.closed.then(() => gone.add(id));
     const metrics = await metricsOf(http);
