@@ -14,6 +14,7 @@ export function resultText(result: EvaluationResult): string {
     ...scores.gates.flatMap(gateLines),
     '',
     ...metricLines(scores),
+    ...timingLines(result),
     ...costLines(result),
     '',
     ...parts.map(
@@ -59,6 +60,14 @@ function metricLines({ statistics }: Scores): string[] {
   const line = (name: string, one: Statistic): string =>
     `${name.padEnd(22)} n ${String(one.n).padStart(4)}  mean ${short(one.mean).padStart(6)} ${range(one.interval).padEnd(16)} p50 ${short(one.p50).padStart(6)}  p90 ${short(one.p90).padStart(6)}  p95 ${short(one.p95).padStart(6)}`;
   return shownMetrics.map(([id, name]) => line(name, statistics[id]));
+}
+
+/** What the callers themselves were late is the error bar of every latency. */
+function timingLines({ clock, timing }: EvaluationResult): string[] {
+  if (clock !== 'wall') return [];
+  return [
+    `each latency ± ${short(timing.frameLatenessP99MsMax)} ms (callers, 99th percentile); real-time ratio ${timing.realTimeRatioMin.toFixed(4)}`,
+  ];
 }
 
 /** Only where it can be told apart from everything else. */

@@ -4,13 +4,13 @@
  */
 
 import { type GateSetting, gatesOf } from './gates.js';
+import { isGoodEdge, measures } from './measures.js';
 import { gapCredit, ramp } from './ramp.js';
 import {
   type DimFigures,
   type DimId,
   type DimPart,
   dimIds,
-  type HoldStratum,
   type InterruptionFigures,
   type MetricId,
   metricIds,
@@ -21,7 +21,7 @@ import {
   type Statistic,
   selectivityClasses,
 } from './result.js';
-import { ascending, drawsOf, intervalOf, quantile, type Share, shareOf, statisticOf } from './statistics.js';
+import { ascending, drawsOf, intervalOf, quantile, type Share, statisticOf } from './statistics.js';
 
 export const weights: Readonly<Record<DimId, number>> = { D1: 0.2, D2: 0.25, D3: 0.2, D4: 0.15, D5: 0.1, D6: 0.1 };
 export const dimNames: Readonly<Record<DimId, string>> = {
@@ -65,9 +65,6 @@ type Tally = {
   readonly idle: Mean;
 };
 
-const edgeMinMs = 3;
-const edgeMaxMs = 30;
-
 function meanOf(values: readonly number[]): Mean {
   return { sum: values.reduce((sum, value) => sum + value, 0), count: values.length };
 }
@@ -104,7 +101,7 @@ function tallyOf(figures: ScenarioFigures): Tally {
     deadMs: { sum: figures.deadMs, count: figures.durationMs },
     stutters: { sum: figures.stutters.length, count: figures.agentSpeechMs / 60_000 },
     isSpeechDue: due.length > 0,
-    edges: share(figures.edges.map(({ edgeMs }) => edgeMs >= edgeMinMs && edgeMs <= edgeMaxMs)),
+    edges: share(figures.edges.map(isGoodEdge)),
     isAnyYielded: interruptions.some(({ isYielded }) => isYielded),
     isAnyInterruption: interruptions.length > 0,
     idle: share(figures.idle.map(({ isMet }) => isMet)),
@@ -303,80 +300,6 @@ function selectivityOf(figures: readonly ScenarioFigures[]): Scores['selectivity
     const ignored = events.filter(({ effect, isSpurious }) => effect === 'ignored' && !isSpurious).length;
     return { class: kind, n, credit, ignoredRatio: n === 0 ? 0 : ignored / n };
   });
-}
-
-/** What each scenario says about each metric. */
-const measures: Readonly<Record<MetricId, (figures: ScenarioFigures) => Share>> = {
-  gapMs: ({ turns }) => shareOf(turns.flatMap(({ isAnswerDue, gapMs }) => (isAnswerDue ? (gapMs ?? []) : []))),
-  missRatio: ({ turns }) => shares(turns.filter(isDue).map(({ isMissed }) => isMissed)),
-  takeoverRatio: ({ turns }) => shares(turns.filter(isDue).map(({ isTakeover }) => isTakeover)),
-  falseCutInRatio: (figures) => cutIns(figures),
-  falseCutInRatio200: (figures) => cutIns(figures, '200-499'),
-  falseCutInRatio500: (figures) => cutIns(figures, '500-799'),
-  falseCutInRatio800: (figures) => cutIns(figures, '800-1199'),
-  falseCutInRatio1200: (figures) => cutIns(figures, '1200+'),
-  falseCutInRatioPhone: (figures) => (figures.channel.startsWith('phone') ? cutIns(figures) : shareOf([])),
-  falseCutInOverlapMs: ({ holds, partCutIns }) =>
-    shareOf([...holds.filter(({ isCutIn }) => isCutIn), ...partCutIns].map(({ overlapMs }) => overlapMs)),
-  prematureCommitRatio: ({ holds }) => shares(holds.map(({ isPrematureCommit }) => isPrematureCommit)),
-  endpointDelayMs: ({ turns }) => shareOf(turns.flatMap(({ endpointDelayMs }) => endpointDelayMs ?? [])),
-  overheadMs: ({ turns }) => shareOf(turns.flatMap(({ overheadMs }) => overheadMs ?? [])),
-  stopMs: ({ interruptions }) => shareOf(interruptions.flatMap(({ stopMs }) => stopMs ?? [])),
-  yieldedRatio: ({ interruptions }) => shares(interruptions.map(({ isYielded }) => isYielded)),
-  detectMs: ({ interruptions }) => shareOf(interruptions.flatMap(({ detectMs }) => detectMs ?? [])),
-  cutMs: ({ interruptions }) => shareOf(interruptions.flatMap(({ cutMs }) => cutMs ?? [])),
-  tailMs: ({ interruptions }) => shareOf(interruptions.flatMap(({ tailMs }) => tailMs ?? [])),
-  tailPacedMs: ({ interruptions, playout }) =>
-    shareOf(playout === 'paced' ? interruptions.flatMap(({ tailMs }) => tailMs ?? []) : []),
-  tailBufferedMs: ({ interruptions, playout }) =>
-    shareOf(playout === 'buffered' ? interruptions.flatMap(({ tailMs }) => tailMs ?? []) : []),
-  talkOverMs: ({ interruptions }) => shareOf(interruptions.map(({ talkOverMs }) => talkOverMs)),
-  talkOverMsPerMinute: ({ bothAudibleMs, durationMs }) => rate(bothAudibleMs, durationMs / 60_000),
-  interruptionGapMs: ({ interruptions }) =>
-    shareOf(interruptions.flatMap(({ isAnswerDue, gapMs }) => (isAnswerDue ? (gapMs ?? []) : []))),
-  staleCount: ({ interruptions }) => shareOf(interruptions.map(({ staleCount }) => staleCount)),
-  contextErrorWords: ({ interruptions }) =>
-    shareOf(
-      interruptions.flatMap(({ context }) => (context === undefined ? [] : Math.abs(context.requestWords - context.heardWords))),
-    ),
-  contextTrueRatio: ({ interruptions }) => shares(interruptions.map(({ context }) => context?.isTrue === true)),
-  ignoredRatio: ({ events }) => shares(events.map(({ effect, isSpurious }) => effect === 'ignored' && !isSpurious)),
-  ignoredOrResumedRatio: ({ events }) =>
-    shares(events.map(({ effect, isSpurious }) => (effect === 'ignored' || effect === 'paused') && !isSpurious)),
-  spuriousRatio: ({ events }) => shares(events.map(({ isSpurious }) => isSpurious)),
-  resumeDelayMs: ({ events }) => shareOf(events.flatMap(({ resumeDelayMs }) => resumeDelayMs ?? [])),
-  resumeSkipMs: ({ events }) => shareOf(events.flatMap(({ skipMs }) => skipMs ?? [])),
-  resumeRepeatMs: ({ events }) => shareOf(events.flatMap(({ repeatMs }) => repeatMs ?? [])),
-  doubleAnswerRatio: ({ turns }) => shares(turns.filter(isDue).map(({ answerCount }) => answerCount > 1)),
-  lostWords: ({ turns }) => shareOf(turns.flatMap(({ lostWords }) => lostWords ?? [])),
-  deadRatio: ({ deadMs, durationMs }) => rate(deadMs, durationMs),
-  stuttersPerMinute: ({ stutters, agentSpeechMs }) => rate(stutters.length, agentSpeechMs / 60_000),
-  edgeMs: ({ edges }) => shareOf(edges.map(({ edgeMs }) => edgeMs)),
-  edgeGoodRatio: ({ edges }) => shares(edges.map(({ edgeMs }) => edgeMs >= edgeMinMs && edgeMs <= edgeMaxMs)),
-  idleRatio: ({ idle }) => shares(idle.map(({ isMet }) => isMet)),
-  cpuRatio: ({ cost }) => shareOf(cost.cpuRatio === undefined ? [] : [cost.cpuRatio]),
-  loopDelayP99Ms: ({ cost }) => shareOf(cost.loopDelayP99Ms === undefined ? [] : [cost.loopDelayP99Ms]),
-  memoryBytes: ({ cost }) => shareOf(cost.memoryBytes === undefined ? [] : [cost.memoryBytes]),
-};
-
-function isDue({ isAnswerDue }: { readonly isAnswerDue: boolean }): boolean {
-  return isAnswerDue;
-}
-
-function shares(values: readonly boolean[]): Share {
-  return shareOf(values.map(Number));
-}
-
-function rate(amount: number, weight: number): Share {
-  return weight === 0 ? shareOf([]) : { values: [amount / weight], sum: amount, weight };
-}
-
-/** Cut-ins into parts count among all of them, in no stratum. */
-function cutIns({ holds, partCutIns }: ScenarioFigures, stratum?: HoldStratum): Share {
-  const chosen = holds.filter((hold) => hold.isMeasured && (stratum === undefined || hold.stratum === stratum));
-  const values = chosen.map(({ isCutIn }) => Number(isCutIn));
-  const { sum, weight } = shareOf(values);
-  return { values, sum: sum + (stratum === undefined ? partCutIns.length : 0), weight };
 }
 
 function statisticsOf(

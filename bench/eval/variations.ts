@@ -5,6 +5,16 @@ import { dimIds, type GateFigures, type Scores, type VariationFigures } from './
 export const targetMin = 3;
 export const otherMax = 1.5;
 
+/** The gates that stand for a dimension: a target among them is met when one of them is lost. */
+const gatesOf: Readonly<Record<string, readonly string[]>> = {
+  D1: ['G1'],
+  D2: ['G4'],
+  D3: ['G2', 'G3', 'G6'],
+  D4: ['G8'],
+  D5: ['G5', 'G7'],
+  D6: [],
+};
+
 /** What mutants call the terms of a dimension. */
 const partNames: Readonly<Record<string, string>> = {
   'D4 echo': 'echo',
@@ -26,7 +36,7 @@ export function variationFigures({ name, kind, target }: Varied, scores: Scores,
     return { id, score, delta: score === undefined || before === undefined ? undefined : score - before };
   });
   const falls = target.filter((name) => !isGate(name)).map((name) => (pointsOf(scores, name) ?? 0) - (pointsOf(base, name) ?? 0));
-  const gates = target.filter(isGate);
+  const gates = target.flatMap((name) => (isGate(name) ? [name] : (gatesOf[name.slice(0, 2)] ?? [])));
   const failedGates = scores.gates.filter((gate) => isFailed(gate)).map(({ id }) => id);
   const isGateLost = gates.some((id) => failedGates.some((failed) => failed === id) && isMetIn(base, id));
   return {

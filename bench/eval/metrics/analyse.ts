@@ -1,6 +1,6 @@
 /** All raw figures of one run. Pure, and the same for the same record. */
 
-import type { ScenarioFigures, UtteranceFigures } from '../result.js';
+import type { HeardPiece, ScenarioFigures, UtteranceFigures } from '../result.js';
 import type { RunRecord } from '../run-record.js';
 import type { ChannelSetting } from '../scenario.js';
 import { samplesPerMs } from './audible.js';
@@ -10,7 +10,9 @@ import { idleChecks, stutterFigures } from './flow.js';
 import { holdFigures } from './holds.js';
 import { interruptionFigures } from './interruptions.js';
 import { type Said, sceneOf } from './scene.js';
+import type { Piece } from './source-match.js';
 import { turnFigures } from './turns.js';
+import type { Break } from './utterances.js';
 
 export function analyse(record: RunRecord): ScenarioFigures {
   const scene = sceneOf(record);
@@ -60,17 +62,24 @@ export function analyse(record: RunRecord): ScenarioFigures {
 }
 
 function utteranceFigures({ utterance, cause, turn }: Said): UtteranceFigures {
-  const { eventId, text, from, to, pieces, isComplete } = utterance;
+  const { eventId, text, from, to, pieces, breaks, isComplete } = utterance;
   return {
     eventId,
     text,
     onsetMs: from / samplesPerMs,
     endMs: to / samplesPerMs,
-    pieces: pieces.map(({ heardFrom, sourceFrom, count }) => ({ eventId, heardFrom, sourceFrom, count })),
+    pieces: pieces.map((piece, index) => ({ eventId, ...shownPiece(piece, breaks[index]) })),
     isComplete,
     cause,
     turn: turn?.name,
   };
+}
+
+/** Silence of the reply's own at which it stopped and went on counts as heard: nobody can tell otherwise. */
+function shownPiece({ heardFrom, sourceFrom, count }: Piece, after: Break | undefined): Omit<HeardPiece, 'eventId'> {
+  const silence = after === undefined ? 0 : Math.min(after.fromMax, after.to) - after.from;
+  const isWhole = after !== undefined && after.skipMs === 0 && after.sourceJump > 0 && after.sourceJump <= silence;
+  return { heardFrom, sourceFrom, count: count + (isWhole ? after.sourceJump : 0) };
 }
 
 /** `wide`, or what makes it harder: `phone`, `wide, noise 10 dB`. */

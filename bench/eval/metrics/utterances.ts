@@ -15,6 +15,8 @@ export type Break = {
   readonly fromMax: number;
   readonly to: number;
   readonly stallMs: number;
+  /** From where the reply was left to where it was taken up, in samples; silence of its own included. */
+  readonly sourceJump: number;
   /** Source ms that were never heard, or heard twice. */
   readonly skipMs: number;
   readonly repeatMs: number;
@@ -149,6 +151,7 @@ export function breakBetween(before: Piece, after: Piece): Break {
     fromMax: Math.min(to, from + silenceAfter(before.template, left)),
     to,
     stallMs: stall / samplesPerMs,
+    sourceJump: right - left,
     skipMs: (high - low) / samplesPerMs,
     repeatMs: Math.max(0, last - first) / samplesPerMs,
   };

@@ -23,7 +23,7 @@ const texts = [
 ];
 
 /** Nobody says anything in it. */
-export function calibrationScenario(channel: 'wide' | 'phone', seed: number): Scenario {
+export function calibrationScenario(channel: 'wide' | 'phone', seed: number, seconds = 45): Scenario {
   return scenarioSchema.parse({
     id: `calibration-${channel}-${seed}`,
     family: 'M',
@@ -37,7 +37,7 @@ export function calibrationScenario(channel: 'wide' | 'phone', seed: number): Sc
       answers: { '*': texts[0]!, ...Object.fromEntries(texts.map((text, index) => [`t${index}`, text])) },
     },
     steps: [],
-    end: { after: 'agent.end#99', ms: 0, max: 45_000 },
+    end: { after: 'agent.end#99', ms: 0, max: 1000 * seconds },
     expect: { answers: 0 },
   });
 }
