@@ -109,14 +109,16 @@ test('a statement that does not end costs the thread, which is started again onc
 
 test('what was asked before the store is closed is written', async (t) => {
   const store = openStore({ kind: 'pglite', folder });
+  // The end waits for three seconds, which a busy machine may need for the opening alone.
+  await store.open();
   const head = { conversationId: 'conv_closing', agentId: 'a', agentVersion: 1, userId: undefined, startedAtMs: 1, document: {} };
   const writes: Promise<unknown>[] = [store.beginConversation(head)];
   for (let index = 0; index < 100; index += 1) writes.push(store.putItem('conv_closing', { index, document: { index } }));
   writes.push(store.endConversation('conv_closing', { status: 'done', endedAtMs: 2, document: {} }));
+  const written = Promise.all(writes);
   const closing = store.close();
   t.equal((await failureOf(store.putItem('conv_closing', { index: 100, document: {} }))).kind, 'unavailable');
-  await closing;
-  await Promise.all(writes);
+  await Promise.all([closing, written]);
   const again = openStore({ kind: 'pglite', folder });
   t.match(await again.conversation('conv_closing'), { status: 'done', messageCount: 100 });
   await again.close();
