@@ -3,6 +3,7 @@ import { EngineError } from '../../src/shared/errors.js';
 import { engineOpener, type HostOpener } from './harness/run-scenario.js';
 import type { NamedOpener } from './harness/scenario-work.js';
 import { oracle } from './proof/oracle.js';
+import { plainEngines } from './proof/plain-engines.js';
 import { type PolicyMaker, proofOpener } from './proof/proof-host.js';
 import { constantTalker, mute, randomTalker } from './proof/simple-agents.js';
 import { ablations, mutants } from './virtual/mutants.js';
@@ -14,15 +15,15 @@ export const proofAgents: Readonly<Record<string, PolicyMaker>> = {
   'random-talker': async (_scenario, _setup, _playout, seed) => randomTalker(seed),
 };
 
-export const variationNames: readonly string[] = [...mutants, ...ablations].map(({ variation }) => variation.name);
+const variations = [...[...mutants, ...ablations].map(({ variation }) => variation), ...plainEngines];
 
 /** Fails with `config` when there is nobody of that name. */
 export function openerNamed(name: string): HostOpener {
   const agent = proofAgents[name];
   if (agent !== undefined) return proofOpener(agent);
-  const found = [...mutants, ...ablations].find(({ variation }) => variation.name === name);
-  if (found !== undefined) return engineOpener(found.variation);
-  const names = [...Object.keys(proofAgents), ...variationNames];
+  const variation = variations.find((one) => one.name === name);
+  if (variation !== undefined) return engineOpener(variation);
+  const names = [...Object.keys(proofAgents), ...variations.map((one) => one.name)];
   throw new EngineError('config', `There is no agent "${name}"; there are ${names.join(', ')}.`);
 }
 
