@@ -80,7 +80,7 @@ export const fixed = {
   processRestartWindowMs: 60_000,
   /** How often main looks at the heartbeats of the threads, and how long one may stand still. */
   heartbeatEveryMs: 500,
-  laneHangsAfterMs: 2000,
+  laneHangsAfterMs: 4000,
   apiHangsAfterMs: 10_000,
 } as const;
 

@@ -151,7 +151,7 @@ test('an interruption: stop, decision, last frame, tail, words', async (t) => {
   t.equal(one!.staleCount, 0);
   t.equal(one!.context?.isTrue, true);
   const [edge] = figures.edges;
-  t.ok(edge!.kind === 'stop' && near(edge!.edgeMs, 5.9, 1), `${edge?.edgeMs}`);
+  t.ok(edge!.kind === 'stop' && near(edge!.edgeMs, 8, 1), `${edge?.edgeMs}`);
 });
 
 test('an agent that goes on has not yielded, and what comes back later is stale', async (t) => {
