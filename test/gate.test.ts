@@ -107,6 +107,7 @@ test('hysteresis, dip and soft pause', (t) => {
     atSample: 13 * hopSamples,
     lastSpeechSample: 11 * hopSamples,
     speechMs: pause[1]?.event.type === 'speech_end' ? pause[1].event.speechMs : 0,
+    isSure: true,
   });
   t.same(pause[1]?.event, {
     type: 'speech_end',
@@ -137,7 +138,7 @@ test('t0 is where the sound stopped, even if the model hears on', (t) => {
   const faint = feed(gate, times(4, 0.9, roomDb), {}, 5);
   t.match(
     faint,
-    [{ hop: 6, event: { type: 'speech_dip', lastSpeechSample: 5 * hopSamples } }],
+    [{ hop: 6, event: { type: 'speech_dip', lastSpeechSample: 5 * hopSamples, isSure: false } }],
     'as quiet as the room: once a dip, no end',
   );
   t.match(feed(gate, times(6, 0.1, roomDb), {}, 9).at(-1)?.event, { type: 'speech_end', lastSpeechSample: 5 * hopSamples });

@@ -381,7 +381,7 @@ test('the STT session hands over the end of the open turn in each pause, and not
   write(1000);
   speech({ type: 'speech_start', startSample: at(900), atSample: at(1000), hold: 0, decidedAtMs: 0 });
   for (let ms = 1200; ms <= 5000; ms += 200) write(ms);
-  speech({ type: 'speech_dip', atSample: at(5000), lastSpeechSample: at(4936), speechMs: 4000 });
+  speech({ type: 'speech_dip', isSure: true, atSample: at(5000), lastSpeechSample: at(4936), speechMs: 4000 });
   write(5128);
   t.equal(heard.length, 0, 'a dip is no pause');
   speech({ type: 'speech_end', startSample: at(900), atSample: at(5128), lastSpeechSample: at(4936), speechMs: 4036 });

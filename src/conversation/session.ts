@@ -216,7 +216,7 @@ export class Session {
         this.#outlet.send({ type: 'vad_score', score: message.score });
         return;
       case 'speech_dip':
-        this.#feed({ type: 'speech_dip', t0Ms: toMs(message.lastSpeechSample), speechMs: message.speechMs });
+        if (message.isSure) this.#feed({ type: 'speech_dip', t0Ms: toMs(message.lastSpeechSample), speechMs: message.speechMs });
         return;
       case 'speech_start':
         if (message.hold > 0) this.#interruptions.noteHold(message.hold, message.decidedAtMs);

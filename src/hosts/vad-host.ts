@@ -69,7 +69,7 @@ export class VadHost {
           (event, concernsStt) => this.#emit(slot, generation, event, concernsStt),
           (onsetToHoldMs) => {
             this.#ringMain();
-            this.#recorder.record('onset_to_hold', onsetToHoldMs);
+            if (onsetToHoldMs !== undefined) this.#recorder.record('onset_to_hold', onsetToHoldMs);
           },
           this.#gate,
         ),

@@ -39,7 +39,14 @@ export type SpeechEvent =
       readonly hold: number;
     }
   /** A short dip inside a segment: worth a candidate transcript, not yet a pause. */
-  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number; readonly speechMs: number }
+  | {
+      readonly type: 'speech_dip';
+      readonly atSample: number;
+      readonly lastSpeechSample: number;
+      readonly speechMs: number;
+      /** False: it is only quiet, and may be a closure in the middle of a word. */
+      readonly isSure: boolean;
+    }
   | {
       readonly type: 'speech_end';
       readonly atSample: number;

@@ -103,7 +103,14 @@ export type GateEvent =
   /** Each further hop that counts as speech. */
   | (SpeechEvidence & { readonly type: 'speech_hop'; readonly atSample: number; readonly startSample: number })
   /** A pause that may become the end. `lastSpeechSample` as in `speech_end`. */
-  | { readonly type: 'speech_dip'; readonly atSample: number; readonly lastSpeechSample: number; readonly speechMs: number }
+  | {
+      readonly type: 'speech_dip';
+      readonly atSample: number;
+      readonly lastSpeechSample: number;
+      readonly speechMs: number;
+      /** The model hears no speech either; a closure in the middle of a word is quiet, too. */
+      readonly isSure: boolean;
+    }
   /** The soft pause. `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. */
   | {
       readonly type: 'speech_end';
@@ -227,9 +234,10 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     state.now = quietAt();
     return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
   }
-  if (now.hasDipped || (now.lowHops < settings.dipHops && now.uncountedHops < settings.faintDipHops)) return undefined;
+  const isSure = now.lowHops === settings.dipHops;
+  if (!isSure && (now.hasDipped || now.uncountedHops < settings.faintDipHops)) return undefined;
   now.hasDipped = true;
-  return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
+  return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs, isSure };
 }
 
 /** The quietest hop that may begin speech of the caller's. */
@@ -242,15 +250,14 @@ const powerOf = (levelDb: number): number => 10 ** (levelDb / 10);
 /** Of the mean power: loud vowels count, soft consonants and closures hardly. */
 const meanDb = (powerSum: number, hops: number): number => 10 * Math.log10(powerSum / hops);
 
-/** Shares of a new segment in the caller's level: one that is quieter may be of somebody else. */
-const louderShare = 0.5;
-const quieterShare = 0.2;
+/** Share of a new segment in the caller's level: one segment may be of somebody else, or into a hand. */
+const newShare = 0.2;
 
 function learnCaller(state: GateState, { speechHops, powerSum, wasAgentAudible }: Open): void {
   if (wasAgentAudible || speechHops < state.settings.levelHopsMin) return;
   const levelDb = meanDb(powerSum, speechHops);
   if (state.callerDb === undefined) state.callerDb = levelDb;
-  else state.callerDb += (levelDb - state.callerDb) * (levelDb > state.callerDb ? louderShare : quieterShare);
+  else state.callerDb += (levelDb - state.callerDb) * newShare;
 }
 
 function quietAt(): Quiet {

@@ -15,7 +15,7 @@ export class Listener {
   readonly #slot: Slot;
   readonly #reader: InputReader;
   readonly #emit: (event: SpeechEvent, concernsStt: boolean) => void;
-  readonly #onHold: (onsetToHoldMs: number) => void;
+  readonly #onHold: (onsetToHoldMs: number | undefined) => void;
   readonly #gate: GateState;
   #levelDb = 0;
   /** The open segment has raised its HOLD; one is enough. */
@@ -31,7 +31,7 @@ export class Listener {
     generation: number,
     reader: InputReader,
     emit: (event: SpeechEvent, concernsStt: boolean) => void,
-    onHold: (onsetToHoldMs: number) => void,
+    onHold: (onsetToHoldMs: number | undefined) => void,
     gate: GateSettings = gateDefaults,
   ) {
     this.#slot = slot;
@@ -108,7 +108,7 @@ export class Listener {
       case 'speech_dip':
       case 'speech_end':
         this.#hasDipped = event.type === 'speech_dip';
-        this.#mayHoldAgain = this.#hasDipped;
+        this.#mayHoldAgain = event.type === 'speech_dip' && event.isSure;
         this.#emit(event, true);
         return;
     }
@@ -116,11 +116,13 @@ export class Listener {
 
   /** Plus one: main and the pacer stop at their next look. */
   #raiseHold(startSample: number, atMs: number): number {
+    const isFirst = !this.#hasHeld;
     this.#hasHeld = true;
     this.#mayHoldAgain = false;
     const hold = this.#slot.load(Cell.holdsRaised) + 1;
     this.#slot.store(Cell.holdsRaised, hold);
-    this.#onHold(this.lagMs(atMs) + ((this.#reader.position - startSample) * 1000) / inputRateHz);
+    const onsetToHoldMs = this.lagMs(atMs) + ((this.#reader.position - startSample) * 1000) / inputRateHz;
+    this.#onHold(isFirst ? onsetToHoldMs : undefined);
     return hold;
   }
 }
