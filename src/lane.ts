@@ -201,7 +201,7 @@ export function startThread(start: WithoutControl<ThreadStart> & { readonly port
     workerData: { ...start, control: port2 },
     transferList: [port2, ...Object.values(start.ports).flat()],
     // What a frame or a token leaves behind is dead at once: a small young generation costs no time, and saves some 100 MB in all
-    // (docs/decisions/young-generation.md).
+    // (docs/decisions/who-goes-first.md).
     resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
   });
   return { name: start.thread, worker, control };
