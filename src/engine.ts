@@ -309,7 +309,7 @@ export class Engine {
     this.#log('engine.stopping', { calls: this.#calls.liveCount });
     await delay(noticeMs, this.#hurry.signal);
     this.#calls.isOpen = false;
-    if (this.#calls.liveCount > 0) {
+    if (!this.#calls.isEmpty) {
       await Promise.race([
         new Promise<void>((resolve) => (this.#calls.onEmpty = resolve)),
         delay(Math.max(drainMs, closeWaitMs), drainMs <= 0 ? undefined : this.#hurry.signal),
@@ -320,7 +320,7 @@ export class Engine {
       await delay(endBatchMs * (0.5 + Math.random()), this.#hurry.signal);
     }
     this.#calls.endAll(1011, reason);
-    if (this.#calls.liveCount > 0) await delay(closeWaitMs);
+    if (!this.#calls.isEmpty) await delay(closeWaitMs);
     this.#stopTimers();
     this.#api.close();
     await this.#server.close();

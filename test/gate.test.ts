@@ -345,6 +345,16 @@ test('the model rests in a quiet room, and hears whatever could begin speech', (
   t.end();
 });
 
+test('how loud a voice is: closures, the tail of a word and a breath before it count for nothing', (t) => {
+  const gate = settled();
+  feed(gate, [...times(12, 0.95, -26), ...times(8, 0.01, roomDb)]);
+  const levels = [-48, -48, -26, -26, -44, -26, -46, -47];
+  const hops = levels.map((levelDb) => ({ probability: 0.95, levelDb }));
+  const last = feed(gate, hops, {}, 20).at(-1)!.event;
+  t.equal(last.type === 'speech_hop' && last.levelOverCallerDb, 0);
+  t.end();
+});
+
 test('who is much quieter than the caller does not begin speech', (t) => {
   const callerDb = -26;
   const said = (gate: GateState, levelDb: number, agentAudible: boolean, fromHop: number): string[] =>

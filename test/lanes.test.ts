@@ -9,8 +9,18 @@ import type { Connection, UpgradeRequest } from '../src/server/port.js';
 import { createBlock } from '../src/shared/slots.js';
 import { Recorder } from '../src/telemetry/recorder.js';
 
-test('slots of a lost lane are not given out before there is a new one', (t) => {
+const request: UpgradeRequest = {
+  path: '/v1/convai/conversation',
+  query: '',
+  header: () => undefined,
+  protocols: [],
+  remoteAddress: '127.0.0.1',
+};
+
+/** Four slots without threads: what they would answer is kept in `released`. */
+function fourSlots(): { calls: Calls; released: (() => void)[]; closes: number[]; open: () => Visitor } {
   const released: (() => void)[] = [];
+  const closes: number[] = [];
   const calls: Calls = new Calls(
     createBlock(4),
     {
@@ -28,14 +38,6 @@ test('slots of a lost lane are not given out before there is a new one', (t) => 
     { apiKey: '', signingKey: new Uint8Array(32) },
   );
   calls.isOpen = true;
-  const request: UpgradeRequest = {
-    path: '/v1/convai/conversation',
-    query: '',
-    header: () => undefined,
-    protocols: [],
-    remoteAddress: '127.0.0.1',
-  };
-  const closes: number[] = [];
   const open = (): Visitor => {
     const answer = calls.upgrade(request);
     if (!answer.accept) throw new Error(String(answer.response.body));
@@ -51,6 +53,30 @@ test('slots of a lost lane are not given out before there is a new one', (t) => 
     calls.opened(answer.session, connection);
     return answer.session;
   };
+  return { calls, released, closes, open };
+}
+
+test('the node is empty when all threads have let go of the last calls, also of two that end together', (t) => {
+  const { calls, released, open } = fourSlots();
+  let emptyCount = 0;
+  calls.onEmpty = () => {
+    emptyCount += 1;
+  };
+  t.equal(calls.isEmpty, true);
+  for (const visitor of [open(), open()]) calls.closed(visitor, 1000);
+  t.equal(calls.liveCount, 0);
+  const [first, second] = released as [() => void, () => void];
+  for (let count = 0; count < 4; count++) first();
+  t.equal(emptyCount, 0, 'the threads still have one to end');
+  t.equal(calls.isEmpty, false);
+  for (let count = 0; count < 4; count++) second();
+  t.equal(emptyCount, 1);
+  t.equal(calls.isEmpty, true);
+  t.end();
+});
+
+test('slots of a lost lane are not given out before there is a new one', (t) => {
+  const { calls, released, closes, open } = fourSlots();
   const isOdd = (slot: number): boolean => slot % 2 === 1;
   const visitors = [open(), open(), open()];
   calls.lost(isOdd);

@@ -564,12 +564,32 @@ test('one or two words that begin a sentence and stop are no interruption', (t) 
 test('who is much quieter than the caller does not interrupt, unless it was the caller after all', (t) => {
   const table = speaking();
   table.at(5000, speechStart(4936, 1));
-  t.match(table.at(5260, speechHop(256, 0.95, -9)), [{ type: 'resume', reason: 'other_talker' }]);
+  t.match(table.at(5260, speechHop(256, 0.95, -10)), [{ type: 'resume', reason: 'other_talker' }]);
   t.same(types(table.at(5400, said(2, 'dinner is nearly ready', 5380, false))), ['tentative'], 'whatever is said');
   const other = { ...table.state };
-  t.match(table.at(6000, speechEnd(5900, 900)), [{ type: 'drop_turn', reason: 'other_talker' }]);
+  t.same(types(table.at(6000, speechEnd(5900, 900))), [], 'its last words may be for the agent');
+  t.match(table.at(6100, said(2, 'dinner is nearly ready', 5900)).slice(-1), [{ type: 'drop_turn', reason: 'other_talker' }]);
   table.state = other;
   t.match(table.at(5700, speechHop(700, 0.95, -2)), [{ type: 'cut', reason: 'strong_speech' }]);
+  table.state = other;
+  t.match(table.at(5700, speechHop(700, 0.95, -8)).slice(-1), [{ type: 'cut', reason: 'words' }], 'an echo canceller took some of it');
+  t.end();
+});
+
+test('"stop" counts when the echo canceller has made it quiet; from the next room it does not', (t) => {
+  for (const [levelDb, type] of [
+    [-10, 'cut'],
+    [-14, 'drop_turn'],
+  ] as const) {
+    const table = speaking();
+    table.at(5000, speechStart(4936, 1));
+    t.match(table.at(5260, speechHop(256, 0.95, levelDb)), [{ type: 'resume', reason: 'other_talker' }]);
+    const types = [speechEnd(5300, 300), said(2, 'stop', 5540)].flatMap((event, index) => table.at(5550 + 50 * index, event));
+    t.ok(
+      types.some((action) => action.type === type),
+      `${levelDb} dB`,
+    );
+  }
   t.end();
 });
 

@@ -135,7 +135,9 @@ function converse(inputs: readonly Input[]): Log {
       if (action.type === 'cut' && action.epoch !== before.epoch + 1) problem ??= 'an epoch was skipped';
       const isProtected =
         'speech' in action && action.speech === before.protectedSpeech && state.protectedSpeech === action.speech;
-      const isGone = event.type === 'reply_failed' || event.type === 'tts_failed' || before.agent.phase === 'idle';
+      const { phase } = before.agent;
+      const isTooLate = before.agent.phase === 'thinking' && atMs >= before.agent.sinceMs + turnDefaults.thinkingMaxMs;
+      const isGone = event.type === 'reply_failed' || event.type === 'tts_failed' || phase === 'idle' || isTooLate;
       if (isProtected && (action.type === 'cut' || (action.type === 'discard' && !isGone)))
         problem ??= `${action.type} of a speech that cannot be interrupted`;
       if (action.type === 'generate' || action.type === 'say') live.add(action.speech);

@@ -101,7 +101,7 @@ export class Calls {
   /** Why the node takes no more calls for now, although there are places. */
   overload: () => string | undefined = () => undefined;
   #liveCount = 0;
-  /** Called when the last call is gone. */
+  /** Called when the last call is gone and all threads have let go of it. */
   onEmpty: () => void = () => undefined;
 
   constructor(
@@ -139,6 +139,11 @@ export class Calls {
   /** Calls going on in this process. */
   get liveCount(): number {
     return this.#liveCount;
+  }
+
+  /** No call goes on, and no thread still has to finish one. */
+  get isEmpty(): boolean {
+    return this.#liveCount === 0 && this.#seats.every(({ releasesMissing, isLost }) => releasesMissing === 0 || isLost);
   }
 
   /** Of this process, whatever the fleet has. */
@@ -260,7 +265,7 @@ export class Calls {
     this.#door.tell({ type: 'closed', conversationId: call.facts.conversationId });
     if (seat.isLost) {
       // Nobody is there to answer; the slot comes back with the new threads.
-      if (this.#liveCount === 0) this.onEmpty();
+      if (this.isEmpty) this.onEmpty();
       return;
     }
     seat.releasesMissing = releasesNeeded;
@@ -277,7 +282,7 @@ export class Calls {
     seat.releasesMissing -= 1;
     if (seat.releasesMissing > 0) return;
     this.#free.push(message.slot);
-    if (this.#liveCount === 0) this.onEmpty();
+    if (this.isEmpty) this.onEmpty();
   }
 
   fromConversation(message: FromConversation): void {
@@ -363,6 +368,7 @@ export class Calls {
     }
     const kept = this.#free.filter((index) => !isOfThem(index));
     this.#free.splice(0, this.#free.length, ...kept);
+    if (this.isEmpty) this.onEmpty();
   }
 
   /** New threads serve these slots, and nothing of the old ones is left. */

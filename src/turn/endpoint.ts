@@ -110,9 +110,9 @@ export function speculate(work: Work): void {
   work.actions.push({ type: 'generate', speech, text, isSpeculative: true, isMerged: open.prefix !== '' });
 }
 
-/** All of the turn was far too quiet for the caller. What continues a turn of the caller's is believed. */
+/** All of the turn was too quiet for the caller. What continues a turn of the caller's is believed. */
 function isOfAnother(open: OpenTurn, { settings }: Work): boolean {
-  return open.prefix === '' && (open.isOther || open.loudestDb <= -settings.otherTalkerSilentDb);
+  return open.prefix === '' && open.loudestDb <= -(open.isOther ? settings.otherTalkerDb : settings.otherTalkerSilentDb);
 }
 
 export function judgeCommit(work: Work): void {

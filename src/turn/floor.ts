@@ -3,7 +3,7 @@ import { answered } from './failure.js';
 import { say } from './idle.js';
 import { judge, judgeSilence, judgeWords, type LadderContext, type Verdict } from './ladder.js';
 import { covers } from './open-turn.js';
-import type { CutReason, OpenTurn, ResumeReason, SpeechKind } from './state.js';
+import type { Agent, CutReason, OpenTurn, ResumeReason, SpeechKind } from './state.js';
 import { hasSpeech, isIgnorable, wordsOf } from './words.js';
 import { dropTurn, isProtected, nextSpeech, openWith, type Work } from './work.js';
 
@@ -39,12 +39,7 @@ export function judgeInterruption(work: Work): void {
   if (open === undefined || !work.settings.isInterruptible) return;
   if (agent.phase !== 'idle' && agent.kind === 'first' && !work.settings.isFirstInterruptible) return;
   if (open.isOther && (agent.phase === 'held' || agent.phase === 'speaking')) {
-    if (!open.isSpeaking) dropTurn(work, 'other_talker');
-    else if (isLoudAfterAll(open, work)) {
-      openWith(work, { isOther: false });
-      cut(work, 'strong_speech');
-    }
-    if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
+    judgeOther(work, open, agent);
     return;
   }
   if (agent.phase === 'held') {
@@ -62,6 +57,15 @@ export function judgeInterruption(work: Work): void {
     if (verdict.is === 'real') cut(work, verdict.reason);
     if (verdict.is === 'false') dropTurn(work, verdict.reason);
   }
+}
+
+/** Taken for somebody else by its level: goes by unless it grows loud, or its words are for the agent. */
+function judgeOther(work: Work, open: OpenTurn, agent: Extract<Agent, { phase: 'held' | 'speaking' }>): void {
+  const verdict = judgeWords(open, ladder(work, agent.kind, agent.startedMs));
+  if (isLoudAfterAll(open, work)) becomeCaller(work, 'strong_speech');
+  else if (verdict.is === 'real' && isCallersWord(open, verdict.reason, work)) becomeCaller(work, verdict.reason);
+  else if (!open.isSpeaking && (isSurelyOther(open, work) || isTranscriptDue(work, open))) dropTurn(work, 'other_talker');
+  if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
 }
 
 /**
@@ -183,11 +187,26 @@ function resume(work: Work, speech: number, hold: number, reason: ResumeReason):
   countFalseHold(work);
 }
 
+function becomeCaller(work: Work, reason: CutReason): void {
+  openWith(work, { isOther: false });
+  cut(work, reason);
+}
+
 /** Whom we took for somebody else at first speaks on as loudly as the caller does. */
 function isLoudAfterAll(open: OpenTurn, { settings }: Work): boolean {
   return open.continuousMs >= settings.cutStrongMs && open.levelOverCallerDb > surelyCaller * settings.otherTalkerDb;
 }
 const surelyCaller = -0.5;
+
+/** The client's echo canceller makes a caller quieter who speaks over the agent. "Stop" is believed of all but the faintest. */
+function isCallersWord(open: OpenTurn, reason: CutReason, work: Work): boolean {
+  if (reason === 'stop_word') return !isSurelyOther(open, work);
+  return open.levelOverCallerDb > -work.settings.otherTalkerDb;
+}
+
+function isSurelyOther(open: OpenTurn, { settings }: Work): boolean {
+  return open.levelOverCallerDb <= -settings.otherTalkerSilentDb;
+}
 
 /** Nothing stands still for it, so a short sound is given the time that its transcript needs. */
 function judgeLateWords(work: Work, open: OpenTurn, context: LadderContext): Verdict {

@@ -150,7 +150,7 @@ export const turnDefaults: TurnSettings = {
   undoMs: 1200,
   firstSpeechGuardMs: 3000,
   mergeHeardMs: 400,
-  otherTalkerDb: 7,
+  otherTalkerDb: 9,
   otherTalkerMs: 224,
   otherTalkerSilentDb: 13,
   echoRatio: 0.7,

@@ -125,6 +125,12 @@ export type GateEvent =
 /** Hops of speech in a row. `weight` is their number with sure hops counted twice. */
 type Run = { startSample: number; hops: number; weight: number; probabilitySum: number; aboveFloorSumDb: number };
 
+/**
+ * How loud a voice is: the mean level of its hops no more than `activeRangeDb` below the loudest, so that closures, soft consonants and the tail of a
+ * short word do not make it quieter (in the manner of the active speech level of ITU-T P.56).
+ */
+type ActiveLevel = { loudestDb: number; sumDb: number; hops: number };
+
 /** Before a start: the run that may become one, empty at most times. */
 type Quiet = { readonly phase: 'quiet'; readonly run: Run; silentHops: number };
 type Open = {
@@ -132,8 +138,7 @@ type Open = {
   readonly startSample: number;
   readonly run: Run;
   speechHops: number;
-  /** Of the hops that count as speech; full scale is 1. */
-  powerSum: number;
+  readonly level: ActiveLevel;
   wasAgentAudible: boolean;
   lastSpeechSample: number;
   /** In a row: hops below `offProbability`, and hops that did not count as speech. */
@@ -192,10 +197,10 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     if (!isLikely || run.weight < startHops) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
-    const powerSum = powerOf(hop.levelDb) * hops;
+    const level = { loudestDb: hop.levelDb, sumDb: hop.levelDb, hops: 1 };
     const wasAgentAudible = hop.agentAudible;
     state.now = {
-      ...{ phase: 'open', startSample, run, speechHops: hops, powerSum, wasAgentAudible },
+      ...{ phase: 'open', startSample, run, speechHops: hops, level, wasAgentAudible },
       ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0, hasDipped: false },
     };
     return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(state, state.now, hop.endSample) };
@@ -221,7 +226,7 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     now.uncountedHops = 0;
     now.hasDipped = false;
     now.speechHops += 1;
-    now.powerSum += powerOf(hop.levelDb);
+    takeLevel(now.level, hop.levelDb);
     now.wasAgentAudible ||= hop.agentAudible;
     now.lastSpeechSample = hop.endSample;
     const strength = evidence(state, now, hop.endSample);
@@ -246,16 +251,29 @@ function leastCallerDb({ settings, callerDb }: GateState, agentAudible: boolean)
   return callerDb - (agentAudible ? settings.belowCallerWhileAgentSpeaksDb : settings.belowCallerDb);
 }
 
-const powerOf = (levelDb: number): number => 10 ** (levelDb / 10);
-/** Of the mean power: loud vowels count, soft consonants and closures hardly. */
-const meanDb = (powerSum: number, hops: number): number => 10 * Math.log10(powerSum / hops);
+const activeRangeDb = 15;
+
+function takeLevel(level: ActiveLevel, levelDb: number): void {
+  level.loudestDb = Math.max(level.loudestDb, levelDb);
+  const bottomDb = level.loudestDb - activeRangeDb;
+  if (levelDb < bottomDb) return;
+  // What came before the voice was a breath, or the first edge of it.
+  if (meanDb(level) < bottomDb) {
+    level.sumDb = 0;
+    level.hops = 0;
+  }
+  level.sumDb += levelDb;
+  level.hops += 1;
+}
+
+const meanDb = ({ sumDb, hops }: ActiveLevel): number => sumDb / hops;
 
 /** Share of a new segment in the caller's level: one segment may be of somebody else, or into a hand. */
 const newShare = 0.2;
 
-function learnCaller(state: GateState, { speechHops, powerSum, wasAgentAudible }: Open): void {
+function learnCaller(state: GateState, { speechHops, level, wasAgentAudible }: Open): void {
   if (wasAgentAudible || speechHops < state.settings.levelHopsMin) return;
-  const levelDb = meanDb(powerSum, speechHops);
+  const levelDb = meanDb(level);
   if (state.callerDb === undefined) state.callerDb = levelDb;
   else state.callerDb += (levelDb - state.callerDb) * newShare;
 }
@@ -280,12 +298,12 @@ function extend(run: Run, hop: GateHop, aboveFloorDb: number, settings: GateSett
   run.aboveFloorSumDb += aboveFloorDb;
 }
 
-function evidence({ callerDb }: GateState, { run, speechHops, powerSum }: Open, atSample: number): SpeechEvidence {
+function evidence({ callerDb }: GateState, { run, speechHops, level }: Open, atSample: number): SpeechEvidence {
   return {
     speechMs: speechHops * hopMs,
     continuousMs: ((atSample - run.startSample) * 1000) / inputRateHz,
     meanProbability: run.probabilitySum / run.hops,
     levelOverFloorDb: run.aboveFloorSumDb / run.hops,
-    levelOverCallerDb: callerDb === undefined ? 0 : meanDb(powerSum, speechHops) - callerDb,
+    levelOverCallerDb: callerDb === undefined ? 0 : meanDb(level) - callerDb,
   };
 }
