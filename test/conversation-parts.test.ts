@@ -113,9 +113,15 @@ test('the instants of a turn are checked for order, and the overhead leaves endp
   times.mark('committed', 2500);
   times.dueAtMs = 2496;
   times.mark('firstFrame', 2502);
-  t.equal(times.overheadMs(), 1 + 2 + 4, 'a commit after the first chunk counts from when it was due');
+  t.equal(times.overheadMs(), 1 + 2, 'an answer that was ready before the commit counts from it');
+  t.equal(times.latenessMs(), 4);
   times.mark('firstFrame', 1500);
   t.match(times.disorder(), /firstFrame came .* before firstChunk/);
+  const late = new TurnTimes(2);
+  for (const [instant, value] of at) late.mark(instant, instant === 'finalAnswered' || value < 1300 ? value : value + 1000);
+  late.mark('committed', 2000);
+  late.mark('llmAsked', 2002);
+  t.equal(late.overheadMs(), 2 + 3, 'a model that was asked after the commit: from then on');
   t.end();
 });
 

@@ -88,6 +88,8 @@ class Rig {
   readonly provider = new ScriptedTts();
   readonly answers: TtsAnswer[] = [];
   readonly sent: Sent[] = [];
+  /** How much later than scheduled each frame was sent (ms). */
+  readonly jitterMs: number[] = [];
   readonly counters = { underruns: 0, frames: 0, rewinds: 0, framesWaited: 0 };
   readonly session: TtsSession;
   readonly #reader: FrameReader;
@@ -130,6 +132,7 @@ class Rig {
       if (!isStale && (!isTail || isNext)) {
         const { position, sampleCount, eventId, isLast, payload } = frame;
         const samples = new Int16Array(payload.slice().buffer);
+        this.jitterMs.push(this.atMs - frame.scheduledAtMs);
         this.sent.push({ atMs: this.atMs, position, samples, eventId, isLast: isLast === 1, isTail });
         const leftMs = Math.max(0, msUntil(this.slot.load(Cell.playEndAtMs), this.atMs));
         const isFirst = this.sent.length === 1;
@@ -138,6 +141,14 @@ class Rig {
       }
       this.#reader.advance();
     }
+  }
+
+  /** The thread stands still for so long: a tick comes late, and the next ones when they are due. */
+  stall(durationMs: number): void {
+    const dueAtMs = this.atMs + pacing.gridMs;
+    this.atMs += durationMs;
+    this.session.gridTick(this.atMs, dueAtMs);
+    this.#main();
   }
 
   /** Lets time pass on the pacer's grid. */
@@ -226,6 +237,36 @@ test('a speech goes out ahead of real time by the lead and not more, every sampl
   t.match(rig.answer('drained'), { speech: 1 });
   t.equal(rig.slot.load(Cell.floor), 0);
   t.equal(rig.counters.underruns, 0);
+  t.end();
+});
+
+test('a late tick makes its own frames late, and the longer lead that follows from it no others', (t) => {
+  const rig = new Rig();
+  rig.say(ten);
+  rig.run(1000);
+  t.same([...new Set(rig.jitterMs)], [0]);
+  rig.stall(50);
+  rig.run(1000);
+  const late = rig.jitterMs.filter((each) => each > 0);
+  t.ok(late.length >= 1 && late.length <= 2, `${late.join()} ms`);
+  t.ok(
+    late.every((each) => each <= 50),
+    'no later than the tick',
+  );
+  t.end();
+});
+
+test('audio that comes late from the synthesiser is not late in pacing', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say('one two three four five.');
+  const stream = rig.provider.streams[0]!;
+  rig.provider.speak({ ...stream, text: 'one two', samples: 0 }, 0);
+  rig.run(550);
+  rig.provider.speak({ ...stream, text: 'three four five.', samples: 2 * wordMs * samplesPerMs }, 0);
+  rig.run(800);
+  t.equal(rig.counters.underruns, 0);
+  t.same([...new Set(rig.jitterMs)], [0]);
   t.end();
 });
 

@@ -572,7 +572,11 @@ test('who is much quieter than the caller does not interrupt, unless it was the 
   table.state = other;
   t.match(table.at(5700, speechHop(700, 0.95, -2)), [{ type: 'cut', reason: 'strong_speech' }]);
   table.state = other;
-  t.match(table.at(5700, speechHop(700, 0.95, -8)).slice(-1), [{ type: 'cut', reason: 'words' }], 'an echo canceller took some of it');
+  t.match(
+    table.at(5700, speechHop(700, 0.95, -8)).slice(-1),
+    [{ type: 'cut', reason: 'words' }],
+    'an echo canceller took some of it',
+  );
   t.end();
 });
 

@@ -113,22 +113,27 @@ export class TurnTimes {
     put('first_segment_to_first_chunk', at('firstChunk') - at('firstSegment'));
     put('first_chunk_to_first_frame_sent', at('firstFrame') - Math.max(at('firstChunk'), at('committed')));
     put('speech_end_to_first_frame_sent', at('firstFrame') - at('speechEnd'));
+    put('endpoint_lateness', this.latenessMs());
     put('engine_overhead', this.overheadMs());
     const disorder = this.disorder();
     if (disorder !== undefined) recorder.count('parley_timeline_disorder_total');
   }
 
   /**
-   * What the engine itself added on the way: between the final transcript and the request to the model, between the text of the first
-   * segment and the request for its audio being answered, between the first chunk (or the commit, if later) and the first frame.
-   * Endpointing and the providers' own time are not in it.
+   * What the engine itself added on the way: between the final transcript (or the commit, when the model was asked after it) and the request to the
+   * model, and between the first chunk (or the commit, if later) and the first frame. Endpointing and the providers' own time are not in it.
    */
   overheadMs(): number {
     const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;
-    const request = Math.max(0, at('llmAsked') - Math.max(at('finalAnswered'), 0));
-    const isCommitLast = at('committed') > at('firstChunk');
-    const send = at('firstFrame') - Math.max(at('firstChunk'), at('committed'));
-    const commit = isCommitLast ? Math.max(0, at('committed') - Math.max(this.dueAtMs, at('finalAnswered'))) : 0;
-    return request + send + commit;
+    const asked = at('llmAsked');
+    const isAskedAtCommit = asked >= at('committed');
+    const request = Math.max(0, asked - Math.max(at('finalAnswered'), isAskedAtCommit ? at('committed') : 0));
+    return request + at('firstFrame') - Math.max(at('firstChunk'), at('committed'));
+  }
+
+  /** From the end of the endpoint delay, or the final transcript if that came later, to the commit; NaN when nothing was committed. */
+  latenessMs(): number {
+    const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;
+    return Math.max(0, at('committed') - Math.max(this.dueAtMs, at('finalAnswered')));
   }
 }

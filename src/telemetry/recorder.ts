@@ -26,6 +26,7 @@ export const stages = [
   'first_segment_to_first_chunk',
   'first_chunk_to_first_frame_sent',
   'speech_end_to_first_frame_sent',
+  'endpoint_lateness',
   'engine_overhead',
   'vad_lag',
   'vad_pass',

@@ -62,6 +62,8 @@ export class Pacer {
   readonly #samples: Int16Array;
   readonly #bytes: Uint8Array;
   #playEndMs = 0;
+  /** When the next frame should go by the lead of the last one; undefined: when it can. */
+  #dueMs: number | undefined;
   #nextPosition = 0;
   #wasHeld = false;
   /** The ring was full. */
@@ -106,13 +108,17 @@ export class Pacer {
   /** Nothing that was framed goes on: the next frame begins a schedule of its own. */
   stop(): void {
     this.#playEndMs = 0;
+    this.#dueMs = undefined;
     this.#tailOf = undefined;
   }
 
   /** Whether a HOLD forbids frames. After one the schedule does not reach back into it. */
   isHeld(atMs: number): boolean {
     const isHeld = this.#slot.held;
-    if (this.#wasHeld && !isHeld) this.#playEndMs = Math.max(this.#playEndMs, atMs);
+    if (this.#wasHeld && !isHeld) {
+      this.#playEndMs = Math.max(this.#playEndMs, atMs);
+      this.#dueMs = undefined;
+    }
     this.#wasHeld = isHeld;
     return isHeld;
   }
@@ -126,6 +132,7 @@ export class Pacer {
     floor.fadesIn = holeMs > 0 || this.#endsInTail;
     this.#tailOf = undefined;
     this.#playEndMs = atMs + Math.max(0, -holeMs);
+    this.#dueMs = undefined;
     this.frame(floor, atMs);
   }
 
@@ -200,6 +207,7 @@ export class Pacer {
       const count = speech.audio.copy(speech.cursor, this.#samples);
       const isLast = speech.isComplete && speech.cursor + count >= speech.audio.end;
       if (count < this.#samples.length && !isLast && (count === 0 || leftMs > this.#pacing.shortFrameMs)) {
+        this.#dueMs = undefined;
         if (leftMs < 0 && floor.hasStarted && this.#playEndMs > 0) this.#underrun(speech);
         break;
       }
@@ -252,7 +260,7 @@ export class Pacer {
       encoding === 'ulaw'
         ? encodeMulaw(samples, this.#bytes.subarray(0, count))
         : new Uint8Array(samples.buffer, samples.byteOffset, count * 2);
-    const isContinuing = this.#playEndMs > atMs && kind !== 'tail';
+    const dueMs = this.#playEndMs > atMs && kind !== 'tail' ? this.#dueMs : undefined;
     const durationMs = (count * 1000) / rateHz;
     const position = floor.base + speech.cursor;
     const isAccepted = this.#writer.push(
@@ -267,9 +275,7 @@ export class Pacer {
         sampleCount: count,
         isLast: kind === 'last' ? 1 : 0,
         isTail: kind === 'tail' ? 1 : 0,
-        scheduledAtMs: isContinuing
-          ? Math.min(atMs, onGrid(this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs)))
-          : atMs,
+        scheduledAtMs: Math.min(atMs, dueMs ?? atMs),
       },
       payload,
       this.#alignmentOf(speech, count, kind === 'last'),
@@ -280,6 +286,9 @@ export class Pacer {
     this.#nextPosition = Math.max(this.#nextPosition, position + count);
     this.#counters.frames += 1;
     floor.framedMs += durationMs;
+    // A lead that has just grown, as at the start, makes nothing due before now but what was.
+    const wantedMs = onGrid(this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs));
+    this.#dueMs = kind === 'tail' ? undefined : Math.max(wantedMs, Math.min(atMs, (dueMs ?? atMs) + durationMs));
     floor.fadesIn = false;
     if (!floor.hasStarted) {
       floor.hasStarted = true;

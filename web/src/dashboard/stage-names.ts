@@ -2,6 +2,7 @@
 
 const known: readonly (readonly [name: string, label: string])[] = [
   ['speech_end_to_first_frame_sent', 'Speech end → first audio sent'],
+  ['endpoint_lateness', 'Endpoint delay over → commit'],
   ['engine_overhead', 'of which the engine itself'],
   ['onset_to_hold', 'Onset → HOLD'],
   ['hold_to_verdict', 'HOLD → verdict'],
