@@ -178,14 +178,22 @@ test('probes of all threads make one sample', (t) => {
     timers: 1,
     ports: 2,
   });
-  sumsOfProbes([line(0, 10, 10), line(1, 5, 10.2), line(0, 11, 20), line(1, 6, 20.2), line(0, 12, 30)], series, 5000);
-  t.same(series.points['heap after collection'], [
-    { x: 5200, y: 15 },
-    { x: 15_200, y: 17 },
-  ]);
+  const spoken = [line(0, 10, 10), line(1, 5, 10.2), line(0, 11, 20), line(1, 6, 20.2), line(0, 12, 30), line(0, 12, 40)];
+  sumsOfProbes([...spoken, line(0, 12, 50)], series, 5000);
+  t.same(
+    series.points['heap after collection'],
+    [
+      { x: 5200, y: 15 },
+      { x: 15_200, y: 17 },
+      { x: 25_000, y: 18 },
+      { x: 35_000, y: 18 },
+      { x: 45_000, y: 12 },
+    ],
+    'one that speaks no more has ended',
+  );
   t.same(
     series.points['message ports']!.map(({ y }) => y),
-    [4, 4],
+    [4, 4, 4, 4, 2],
   );
   t.end();
 });

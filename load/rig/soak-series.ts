@@ -38,21 +38,38 @@ const quantities = {
   'message ports': ['ports', 1],
 } as const;
 
-/** Adds what the probes said, summed over all threads: each says it at its own time, so a sum is complete when every thread has spoken again. */
+/** A thread that has been silent for so many rounds has ended, and what it had is gone with it. */
+const silentRoundsMax = 2.5;
+
+/**
+ * Adds what the probes said, summed over all threads. Each speaks at its own time, about once a round; a round is over when one that has spoken in
+ * it speaks again. Who is late counts with what it said last.
+ */
 export function sumsOfProbes(log: readonly LogLine[], series: Series, clockOffsetMs = monotonicOffsetMs()): void {
-  const lines = log.filter(({ event }) => event === 'probe.memory');
-  const threads = new Set(lines.map(({ thread_id: id }) => id));
-  const latest = new Map<string | number, LogLine>();
-  for (const line of lines) {
-    latest.set(line['thread_id']!, line);
-    if (latest.size < threads.size) continue;
-    const atMs = Date.parse(String(line['at'])) - clockOffsetMs;
+  const latest = new Map<string | number, { line: LogLine; atMs: number }>();
+  const inRound = new Set<string | number>();
+  let roundMs = 0;
+  let endedAtMs = Number.NaN;
+  const end = (): void => {
+    if (inRound.size === 0) return;
+    const atMs = Math.max(...[...inRound].map((thread) => latest.get(thread)!.atMs));
+    roundMs = Number.isNaN(endedAtMs) ? Number.POSITIVE_INFINITY : atMs - endedAtMs;
+    endedAtMs = atMs;
+    inRound.clear();
+    const living = [...latest.values()].filter((said) => said.atMs >= atMs - silentRoundsMax * roundMs);
     for (const [name, [field, scale]] of Object.entries(quantities)) {
-      const sum = [...latest.values()].reduce((total, each) => total + Number(each[field]), 0);
+      const sum = living.reduce((total, { line }) => total + Number(line[field]), 0);
       series.add(name, atMs, sum / scale);
     }
-    latest.clear();
+  };
+  for (const line of log) {
+    if (line.event !== 'probe.memory') continue;
+    const thread = line['thread_id']!;
+    if (inRound.has(thread)) end();
+    inRound.add(thread);
+    latest.set(thread, { line, atMs: Date.parse(String(line['at'])) - clockOffsetMs });
   }
+  end();
 }
 
 /** Wall clock minus monotonic clock: log lines carry the first. */
