@@ -21,7 +21,8 @@ export type LoadCost = {
   readonly calls: number;
   readonly cpu: CpuCost;
   readonly cpuPerCall: number;
-  /** Resident, before the first call and at the end of the measured time. */
+  /** Resident: freshly started, idle after a few calls, and at the end of the measured time. */
+  readonly coldMb: number;
   readonly idleMb: number;
   readonly loadedMb: number;
   readonly memoryPerCallMb: number;
@@ -206,13 +207,13 @@ export function resultText(result: LoadResult, old?: LoadResult): string {
   ].join('\n');
 }
 
-export function costLines({ calls, cpu, cpuPerCall, idleMb, loadedMb, memoryPerCallMb }: LoadCost): string[] {
+export function costLines({ calls, cpu, cpuPerCall, coldMb, idleMb, loadedMb, memoryPerCallMb }: LoadCost): string[] {
   const threads = Object.entries(cpu.engineByThread)
     .sort(([, a], [, b]) => b - a)
     .map(([name, share]) => `${name} ${share.toFixed(1)}`);
   return [
     `  CPU, % of a core: engine ${cpu.engine.toFixed(1)} (${threads.join(', ')}), simulator ${cpu.simulator.toFixed(1)}, callers ${cpu.callers.toFixed(1)}; machine ${cpu.machineBusy.toFixed(0)} % busy`,
-    `  per call: ${cpuPerCall.toFixed(3)} % of a core, ${memoryPerCallMb.toFixed(2)} MB over idle (${idleMb.toFixed(0)} → ${loadedMb.toFixed(0)} MB with ${calls.toFixed(0)} calls)`,
+    `  per call: ${cpuPerCall.toFixed(3)} % of a core, ${memoryPerCallMb.toFixed(2)} MB over idle (${coldMb.toFixed(0)} MB when started, ${idleMb.toFixed(0)} idle after a few calls, ${loadedMb.toFixed(0)} with ${calls.toFixed(0)})`,
   ];
 }
 

@@ -43,6 +43,10 @@ const defaultHeardMax = 12;
 /** An ear costs the generator some time, and few calls need one. */
 const heardAtMostOneIn = 4;
 const spareSlotsRatio = 0.05;
+/** Before memory is read for the first time, so that what is loaded and compiled once counts as idle: so many calls, for so long, and then none. */
+const warmUpCalls = 20;
+const warmUpCallsMs = 20_000;
+const settleMs = 4000;
 const counterPrefixes = [
   'parley_errors_total',
   'parley_refused_total',
@@ -64,6 +68,8 @@ export type Target = {
   readonly profile: string;
   readonly speech: SpeechSet;
   readonly notes: readonly string[];
+  /** Resident memory of the engine: freshly started, and after a few calls with none going on. */
+  readonly coldMb: number;
   readonly idleMb: number;
 };
 
@@ -104,6 +110,7 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
       profile: simulator === undefined ? 'real' : profile,
       speech,
       notes: [...notes, told].filter((note) => note !== ''),
+      coldMb: Number.NaN,
       idleMb: Number.NaN,
     };
   }
@@ -121,11 +128,27 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
   });
   try {
     const { speech, notes } = await prepareSpeech(seed, stack.simulator);
-    return { url: stack.url, agentId, headers, stack, profile, speech, notes, idleMb: stack.engineCost().residentMb };
+    const target = { url: stack.url, agentId, headers, stack, profile, speech, notes };
+    const { residentMb: coldMb } = stack.engineCost();
+    await warmUp(target, Math.min(sessions, warmUpCalls), seed);
+    return { ...target, coldMb, idleMb: stack.engineCost().residentMb };
   } catch (error) {
     await stack.stop();
     throw error;
   }
+}
+
+async function warmUp(
+  { url, agentId, headers, speech }: Omit<Target, 'coldMb' | 'idleMb'>,
+  sessions: number,
+  seed: number,
+): Promise<void> {
+  const totalMs = warmUpCallsMs;
+  const calls = planCalls({ sessions, rampMs: rampMinMs, totalMs, churnRatio: 0, heardMax: 0, seed });
+  const start = { url, agentId, headers, seed, calls, speech, intervalMs: intervalMaxMs };
+  const crew = await Crew.start(start, 1, { onInterval: () => undefined, onTick: () => undefined });
+  await crew.run(nowMs() + headStartMs, totalMs);
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
 }
 
 export type RunOptions = {
@@ -214,7 +237,7 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
   const cost = costOver(
     samples.filter(({ atMonotonicMs }) => atMonotonicMs >= measuredFromMs && atMonotonicMs <= beginMs + totalMs),
     names,
-    target.idleMb,
+    target,
   );
   const measured: Measured = { callers, engine: engineStages(looks.before, looks.after), tally: end.tally, cost, settings };
   const bars = [...promises(measured), ...costBars(measured)];
@@ -253,13 +276,17 @@ function callerFigures(intervals: readonly Interval[]): Record<string, CallerFig
   );
 }
 
-function costOver(samples: readonly CostSample[], names: ReadonlyMap<number, string>, idleMb: number): LoadCost | undefined {
+function costOver(
+  samples: readonly CostSample[],
+  names: ReadonlyMap<number, string>,
+  { coldMb, idleMb }: Target,
+): LoadCost | undefined {
   const [first, last] = [samples[0], samples.at(-1)];
   if (first === undefined || last === undefined || samples.length < 3) return undefined;
   const cpu = cpuBetween(first, last, names);
   const calls = samples.reduce((sum, sample) => sum + sample.calls, 0) / samples.length;
   const { residentMb: loadedMb } = last;
-  return { calls, cpu, cpuPerCall: cpu.engine / calls, idleMb, loadedMb, memoryPerCallMb: (loadedMb - idleMb) / calls };
+  return { calls, cpu, cpuPerCall: cpu.engine / calls, coldMb, idleMb, loadedMb, memoryPerCallMb: (loadedMb - idleMb) / calls };
 }
 
 function notesOf({ engine, settings }: Measured, { stack }: Target, { signal }: RunOptions): string[] {

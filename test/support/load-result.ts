@@ -32,6 +32,7 @@ export function loadResult(slow: Readonly<Record<string, number>> = {}): LoadRes
       calls: 10,
       cpu: { engine: 3, engineByThread: { vad: 2, main: 1 }, simulator: 1, callers: 1, machineBusy: 20 },
       cpuPerCall: 0.3,
+      coldMb: 240,
       idleMb: 250,
       loadedMb: 254,
       memoryPerCallMb: 0.4,
