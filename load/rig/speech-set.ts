@@ -2,8 +2,7 @@
  * What the callers of a load run say: made once, in the embedded voice, with the recordings beside the checkout as long turns when there are any;
  * registered with the simulated providers, which otherwise would not understand them. Runs in the process that leads the run.
  */
-import type { Clip } from '../clip.js';
-import { readClip } from '../clip.js';
+import { type Clip, clipOf, readClip } from '../clip.js';
 import { cough } from '../cough.js';
 import type { ClipRegistration } from '../providers/clips.js';
 import { CallerVoice } from './phrases.js';
@@ -56,7 +55,7 @@ export async function prepareSpeech(
     longTurns: told.slice(0, longTurnsMade).map((topic, index) => say(longTurnAbout(topic, index))),
     noises: [cough(), voice.grunt(200)],
   };
-  const recorded = await recordedTurns();
+  const recorded = await recordedTurns(powerOf(speech.questions[0]!));
   speech.longTurns.push(...recorded.map(({ clip }) => clip));
   registrations.push(...recorded.map(({ registration }) => registration));
   if (simulator !== undefined) {
@@ -74,11 +73,12 @@ export async function prepareSpeech(
   return { speech, notes };
 }
 
-async function recordedTurns(): Promise<{ clip: Clip; registration: ClipRegistration }[]> {
+/** Each recording as loud as `power`: a caller who says several things is one person at one distance. */
+async function recordedTurns(power: number): Promise<{ clip: Clip; registration: ClipRegistration }[]> {
   const turns: { clip: Clip; registration: ClipRegistration }[] = [];
   for (const { file, transcript } of readSpeech()) {
     if (turns.length >= recordedMax) break;
-    const clip = await readClip(file);
+    const clip = withPower(await readClip(file), power);
     const durationMs = clip.samples.length / samplesPerMs;
     const loud = loudBlocks(clip);
     if (durationMs < recordedMinMs || durationMs > recordedMaxMs || longestPauseMs(loud) > pauseMaxMs) continue;
@@ -91,15 +91,33 @@ function readSpeech(): Recorded[] {
   return recordedSpeech().filter(({ kind, language }) => kind === 'read speech' && language === 'en');
 }
 
-/** Blocks of 10 ms within 35 dB of the loudest. */
-function loudBlocks({ samples }: Clip): number[] {
-  const powers = Array.from({ length: Math.floor(samples.length / blockSamples) }, (_, block) => {
+/** Of each block of 10 ms. */
+function blockPowers({ samples }: Clip): number[] {
+  return Array.from({ length: Math.floor(samples.length / blockSamples) }, (_, block) => {
     let power = 0;
     for (let at = block * blockSamples; at < (block + 1) * blockSamples; at += 1) power += samples[at]! ** 2;
     return power;
   });
+}
+
+/** Blocks within 35 dB of the loudest. */
+function loudBlocks(clip: Clip): number[] {
+  const powers = blockPowers(clip);
   const floor = powers.reduce((most, power) => Math.max(most, power), 0) * 10 ** -3.5;
   return powers.flatMap((power, block) => (power >= floor ? [block] : []));
+}
+
+/** Mean of the loud blocks. */
+function powerOf(clip: Clip): number {
+  const powers = blockPowers(clip);
+  const loud = loudBlocks(clip);
+  return loud.reduce((sum, block) => sum + powers[block]!, 0) / Math.max(1, loud.length);
+}
+
+function withPower(clip: Clip, power: number): Clip {
+  const gain = Math.sqrt(power / Math.max(1, powerOf(clip)));
+  const scaled = Int16Array.from(clip.samples, (sample) => Math.max(-32_768, Math.min(32_767, Math.round(sample * gain))));
+  return clipOf(clip.name, scaled);
 }
 
 function longestPauseMs(loud: readonly number[]): number {
