@@ -1,29 +1,15 @@
-/** What the parts of one session share: ways out, limits, and how an event reaches the turn machine. Conversation thread. */
-import type { ToApi } from '../api/links.js';
+/** What the parts of one session share: limits, and how an event reaches the turn machine. Conversation thread. */
 import type { LlmProvider } from '../llm/port.js';
-import type { ToStt, ToTts } from '../shared/links.js';
 import type { Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import type { TurnEvent } from '../turn/state.js';
 import type { History } from './history.js';
-import type { FromConversation } from './links.js';
 import type { Outlet } from './outlet.js';
 import type { Profile } from './profile.js';
 import type { Records } from './records.js';
 import type { After } from './reply.js';
+import type { SessionLinks } from './session-links.js';
 import type { TurnClock } from './turn-clock.js';
-
-type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
-type ApiBody<Union> = Union extends unknown ? Omit<Union, 'conversationId'> : never;
-
-/** What a session may do to the world. */
-export type SessionLinks = {
-  readonly toMain: (message: Body<FromConversation>) => void;
-  readonly toStt: (message: Body<ToStt>) => void;
-  readonly toTts: (message: Body<ToTts>) => void;
-  readonly toApi: (message: ApiBody<ToApi>) => void;
-  readonly log: (event: string, fields: Record<string, string | number>) => void;
-};
 
 export type SessionLimits = {
   /** Without an initiation the session starts with the agent's defaults after this. */

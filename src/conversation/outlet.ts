@@ -4,7 +4,7 @@ import { Cell, type Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { isSent, type ServerEvent } from '../wire/events.js';
 import type { TurnHappening, TurnInstants } from '../wire/turn-event.js';
-import type { SessionLinks } from './context.js';
+import type { SessionLinks } from './session-links.js';
 
 const roundTripsKept = 5;
 const firstPingMs = 200;

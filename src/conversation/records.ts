@@ -5,8 +5,8 @@
 
 import type { LlmUsage } from '../llm/port.js';
 import type { ConversationHead, Json } from '../store/port.js';
-import type { SessionLinks } from './context.js';
 import type { Reply } from './reply.js';
+import type { SessionLinks } from './session-links.js';
 import type { SpokenTimes } from './times.js';
 
 /** Items of one conversation; later ones are not kept. */

@@ -2,7 +2,7 @@
 import { Cell, type Slot } from '../shared/slots.js';
 import { inputRateHz } from '../shared/units.js';
 import type { Recorder } from '../telemetry/recorder.js';
-import type { SessionLinks } from './context.js';
+import type { SessionLinks } from './session-links.js';
 import { TurnTimes } from './times.js';
 
 export const toMs = (samples: number): number => (samples * 1000) / inputRateHz;

@@ -3,10 +3,11 @@
  * and holdsReleased cells. Evented: woken by messages and by one timer for all sessions.
  */
 import type { AgentChanged, FromApi, ToApi } from '../api/links.js';
-import type { ProviderNames, SessionLimits, SessionLinks } from '../conversation/context.js';
+import type { ProviderNames, SessionLimits } from '../conversation/context.js';
 import type { FromConversation, ToConversation } from '../conversation/links.js';
 import { customLlmOf } from '../conversation/profile.js';
 import { Session, type SessionHost } from '../conversation/session.js';
+import type { SessionLinks } from '../conversation/session-links.js';
 import type { ReadTurn } from '../conversation/turn-reader.js';
 import type { LlmPool } from '../llm/pool.js';
 import { nowMs } from '../shared/clock.js';

@@ -3,9 +3,9 @@
  * clock is moved by hand. The language model is a scripted one behind the real port.
  */
 import type { FromApi, ToApi } from '../../src/api/links.js';
-import type { SessionLinks } from '../../src/conversation/context.js';
 import type { FromConversation, HandshakeFacts } from '../../src/conversation/links.js';
 import { Session } from '../../src/conversation/session.js';
+import type { SessionLinks } from '../../src/conversation/session-links.js';
 import type { ReadTurn } from '../../src/conversation/turn-reader.js';
 import type { LlmDelta, LlmProvider, LlmRequest, LlmUsage, ToolCall } from '../../src/llm/port.js';
 import type { FromTts, ToStt, ToTts } from '../../src/shared/links.js';

@@ -14,7 +14,7 @@ import { clockText } from '../talk/timeline.js';
 import { strike } from '../talk/transcript.js';
 import { RateButtons } from '../talk/transcript-view.js';
 import { Unheard } from '../unheard.js';
-import { dateOf } from './history-view.js';
+import { dateOf } from './dates.js';
 import { Player, type PlayerHandle } from './player.js';
 
 export function ConversationDetail({ conversationId }: { conversationId: string }) {

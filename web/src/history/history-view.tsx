@@ -5,6 +5,7 @@ import { useListing } from '../listing.js';
 import { pathOf } from '../route.js';
 import { clockText } from '../talk/timeline.js';
 import { ConversationDetail } from './conversation-detail.js';
+import { dateOf } from './dates.js';
 
 export function HistoryView({ conversationId }: { conversationId: string }) {
   return conversationId === '' ? (
@@ -13,9 +14,6 @@ export function HistoryView({ conversationId }: { conversationId: string }) {
     <ConversationDetail key={conversationId} conversationId={conversationId} />
   );
 }
-
-const dateText = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'short' });
-export const dateOf = (unixSeconds: number): string => dateText.format(unixSeconds * 1000);
 
 function ConversationList() {
   const [search, setSearch] = useState('');
