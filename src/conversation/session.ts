@@ -239,7 +239,12 @@ export class Session {
         this.#records.cost.sttSeconds += message.speechMs / 1000;
         this.#clock.open.mark('speechEnd', this.#clock.instantOf(message.lastSpeechSample));
         this.#outlet.happened(this.#state.turn, { kind: 'speech_end' }, this.#clock.instantOf(message.lastSpeechSample));
-        this.#feed({ type: 'speech_end', t0Ms: toMs(message.lastSpeechSample), speechMs: message.speechMs });
+        this.#feed({
+          type: 'speech_end',
+          t0Ms: toMs(message.lastSpeechSample),
+          speechMs: message.speechMs,
+          ...(message.isEcho === true ? { isEcho: true } : {}),
+        });
         return;
     }
   }

@@ -38,6 +38,8 @@ export class VadHost {
   readonly #hop = new Int16Array(hopSamples);
   #batchSize = 0;
   #hopsSkipped = 0;
+  /** Of calls that are over. */
+  readonly #echoes = { hops: 0, segments: 0 };
 
   constructor(options: VadHostOptions, links: VadLinks) {
     const { block, board, model, recorder, gate } = options;
@@ -76,7 +78,12 @@ export class VadHost {
       );
       return;
     }
-    if (this.#listeners.get(slot)?.generation === generation) this.#listeners.delete(slot);
+    const listener = this.#listeners.get(slot);
+    if (listener?.generation === generation) {
+      this.#echoes.hops += listener.echoCounts.hops;
+      this.#echoes.segments += listener.echoCounts.segments;
+      this.#listeners.delete(slot);
+    }
     this.#links.toMain({ type: 'released', slot, generation });
   }
 
@@ -127,7 +134,12 @@ export class VadHost {
 
   figures(): Pick<MetricsAnswer, 'gauges' | 'counters'> {
     let overrun = 0;
-    for (const listener of this.#listeners.values()) overrun += listener.overrunSamples;
+    let { hops, segments } = this.#echoes;
+    for (const listener of this.#listeners.values()) {
+      overrun += listener.overrunSamples;
+      hops += listener.echoCounts.hops;
+      segments += listener.echoCounts.segments;
+    }
     return {
       gauges: [
         { name: 'parley_vad_batch_size', labels: '', value: this.#batchSize },
@@ -136,6 +148,8 @@ export class VadHost {
       counters: [
         { name: 'parley_input_overrun_samples_total', labels: 'reader="vad"', value: overrun },
         { name: 'parley_vad_hops_skipped_total', labels: '', value: this.#hopsSkipped },
+        { name: 'parley_vad_echoes_total', labels: 'of="hop"', value: hops },
+        { name: 'parley_vad_echoes_total', labels: 'of="segment"', value: segments },
       ],
     };
   }

@@ -53,6 +53,8 @@ export type SpeechEvent =
       readonly startSample: number;
       readonly lastSpeechSample: number;
       readonly speechMs: number;
+      /** None of it was the caller's: it was the agent's own voice. */
+      readonly isEcho?: true;
     }
   | { readonly type: 'score'; readonly score: number };
 export type FromVad = Address & SpeechEvent;

@@ -1,7 +1,8 @@
 /**
  * The shared memory taken at start: one block with a slot a session, all of the same size, and a board of cells for each lane of threads.
- * A slot is a header of Int32 cells, an input ring and an output ring. The operating system commits a page when it is first touched,
- * so idle slots cost nothing. Used by every thread; each gets only the halves it needs (`ring.ts`, `frames.ts`).
+ * A slot is a header of Int32 cells, an input ring, an output ring and a reference ring. The operating system commits a page when it is first touched,
+ * so idle slots cost nothing. Used by every thread; each gets only the halves it needs (`ring.ts`, `frames.ts`,
+ * `reference.ts`).
  */
 import { strict as assert } from 'node:assert';
 
@@ -31,6 +32,7 @@ import { strict as assert } from 'node:assert';
  *   take           plus one when a resume re-writes frames; frames of an older take are superseded.
  *   outputWritten  frames ever written to the output ring.
  *   floor          0 no agent audio on the floor, 1 audible and interruptible, 2 audible and protected.
+ *   referenceHz    rate of the output timeline and of the reference ring; 0 until there is one.
  * stt writes
  *   sttRead        samples read so far (statistics only).
  * api writes
@@ -55,6 +57,7 @@ export const Cell = {
   take: 48,
   outputWritten: 49,
   floor: 50,
+  referenceHz: 51,
   sttRead: 64,
   recordRead: 80,
 } as const;
@@ -92,9 +95,14 @@ export const framePayloadBytes = 3840;
 /** Alignment of one frame as JSON text; longer ones are left out. */
 export const frameAlignmentBytes = 512;
 export const frameHeaderBytes = 64;
+/**
+ * Reference ring: what was framed for the client, before it was encoded, at its output position. A session uses as much of it as 1.2 s at its rate
+ * need (`referenceSamples`): a power of two, at most this.
+ */
+export const referenceRingSamples = 65536;
 export const frameBytes = frameHeaderBytes + framePayloadBytes + frameAlignmentBytes;
 
-const slotBytes = headerBytes + inputRingSamples * 2 + outputRingFrames * frameBytes;
+const slotBytes = headerBytes + inputRingSamples * 2 + outputRingFrames * frameBytes + referenceRingSamples * 2;
 
 export type SharedBlock = { readonly buffer: SharedArrayBuffer; readonly slotCount: number };
 
@@ -115,6 +123,7 @@ export class Slot {
   readonly cells: Int32Array;
   readonly input: Int16Array;
   readonly outputByteOffset: number;
+  readonly reference: Int16Array;
   readonly buffer: SharedArrayBuffer;
 
   constructor(block: SharedBlock, index: number) {
@@ -125,6 +134,7 @@ export class Slot {
     this.cells = new Int32Array(block.buffer, start, headerCells);
     this.input = new Int16Array(block.buffer, start + headerBytes, inputRingSamples);
     this.outputByteOffset = start + headerBytes + inputRingSamples * 2;
+    this.reference = new Int16Array(block.buffer, this.outputByteOffset + outputRingFrames * frameBytes, referenceRingSamples);
   }
 
   load(cell: CellIndex): number {

@@ -8,6 +8,7 @@ import { fadeIn, fadeOut } from '../audio/fade.js';
 import { encodeMulaw } from '../audio/mulaw.js';
 import { msUntil } from '../shared/clock.js';
 import { FrameWriter } from '../shared/frames.js';
+import { ReferenceWriter } from '../shared/reference.js';
 import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
 import { type Hz, ms, samplesIn } from '../shared/units.js';
 import { type Pacing, pacing } from './pacing.js';
@@ -59,6 +60,8 @@ export class Pacer {
   readonly #track: SpokenTrack | undefined;
   readonly #pacing: Pacing;
   readonly #writer: FrameWriter;
+  /** The detector finds our own voice in the caller's microphone by it. */
+  readonly #reference: ReferenceWriter;
   readonly #samples: Int16Array;
   readonly #bytes: Uint8Array;
   #playEndMs = 0;
@@ -91,6 +94,7 @@ export class Pacer {
     this.#track = track;
     this.#pacing = chosen;
     this.#writer = new FrameWriter(slot);
+    this.#reference = new ReferenceWriter(slot, format.rateHz);
     this.#samples = new Int16Array(samplesIn(ms(this.#pacing.frameMs), format.rateHz));
     this.#bytes = new Uint8Array(this.#samples.length * (format.encoding === 'pcm' ? 2 : 1));
   }
@@ -263,6 +267,8 @@ export class Pacer {
     const dueMs = this.#playEndMs > atMs && kind !== 'tail' ? this.#dueMs : undefined;
     const durationMs = (count * 1000) / rateHz;
     const position = floor.base + speech.cursor;
+    // Before the frame: what main may send is there to be compared with.
+    this.#reference.write(position, samples);
     const isAccepted = this.#writer.push(
       {
         generation: this.#generation,

@@ -26,6 +26,16 @@ export function held(work: Work, hold: number): void {
   }
 }
 
+/** The segment was the agent's own voice: a false alarm, and nothing of what the caller may have said before. */
+export function echoEnded(work: Work): void {
+  const { agent, open } = work.state;
+  if (open === undefined) return;
+  openWith(work, { isSpeaking: false, endedAtMs: work.atMs, segmentSpeechMs: 0, continuousMs: 0 });
+  if (open.closedSpeechMs > 0) return;
+  if (agent.phase === 'held') resume(work, agent.speech, agent.hold, 'echo');
+  dropTurn(work, 'echo');
+}
+
 export function judgeInterruption(work: Work): void {
   const { agent, open } = work.state;
   if (isProtected(work)) {

@@ -14,7 +14,7 @@ import {
   transcribed,
   typed,
 } from './endpoint.js';
-import { chooseStartHops, dipped, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
+import { chooseStartHops, dipped, echoEnded, held, judgeHeldBack, judgeInterruption, judgeUndo, lastWords } from './floor.js';
 import { activity, judgeIdle, say } from './idle.js';
 import { modelAnswered, modelAsked } from './judgement.js';
 import { agentSaid, audioStarted, drained, heard, judgeThinking, replyEnded, replyFailed, toolsRan, ttsFailed } from './reply.js';
@@ -67,7 +67,8 @@ function apply(work: Work, event: TurnEvent): void {
       dipped(work, event.speechMs);
       return;
     case 'speech_end':
-      speechEnded(work, event.t0Ms, event.speechMs);
+      if (event.isEcho === true) echoEnded(work);
+      else speechEnded(work, event.t0Ms, event.speechMs);
       return;
     case 'transcript':
       if (event.turn === work.state.turn) transcribed(work, event);

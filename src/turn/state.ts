@@ -119,7 +119,8 @@ export type TurnEvent =
     }
   /** A pause that may become the end. */
   | { readonly type: 'speech_dip'; readonly t0Ms: number; readonly speechMs: number }
-  | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number }
+  /** `isEcho`: all of the segment was the agent's own voice. */
+  | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number; readonly isEcho?: true }
   | {
       readonly type: 'transcript';
       readonly turn: number;

@@ -44,6 +44,8 @@ export type GateSettings = {
   readonly belowCallerWhileAgentSpeaksDb: number;
   /** A segment says how loud the caller is when it has this many hops of speech, all while the agent is silent. */
   readonly levelHopsMin: number;
+  /** How like the agent's own audio a hop must be to be looked at as its echo (`EchoEar`), 0..1; above 1: none is. */
+  readonly echoLikenessMin: number;
   readonly floor: FloorSettings;
 };
 
@@ -68,6 +70,7 @@ export const gateDefaults: GateSettings = {
   belowCallerDb: 18,
   belowCallerWhileAgentSpeaksDb: 10,
   levelHopsMin: 9,
+  echoLikenessMin: 0.4,
   floor: floorDefaults,
 };
 
@@ -82,6 +85,8 @@ export type GateHop = {
   /** Agent audio can be heard by the caller now, and so by the microphone. */
   readonly agentAudible: boolean;
   readonly startHopsWhileAgentSpeaks: 2 | 3 | 4;
+  /** Level of what is left of the hop when the echo of the agent is taken out (`echo.ts`); undefined where no echo is known of. */
+  readonly leftDb?: number | undefined;
 };
 
 /** How strong the speech is, over its present unbroken run (see `continuousGapHops`); means are over the hops that count as speech. */
@@ -118,6 +123,8 @@ export type GateEvent =
       readonly startSample: number;
       readonly lastSpeechSample: number;
       readonly speechMs: number;
+      /** None of it was the caller's. */
+      readonly isEcho?: true;
     }
   /** The model should forget what it heard (`SpeechDetector.reset`). */
   | { readonly type: 'model_stale'; readonly atSample: number };
@@ -174,6 +181,21 @@ export function needsModel(state: GateState, levelDb: number): boolean {
   return levelDb - floorDb(state.floor) >= settings.restBelowFloorDb;
 }
 
+/** Whether this hop is the last that a start needs, if it is no echo. */
+export function isAboutToStart(state: GateState, hop: GateHop): boolean {
+  const { now } = state;
+  if (now.phase === 'open') return false;
+  const aboveFloorDb = hop.levelDb - floorDb(state.floor);
+  return (
+    mayBegin(state, hop, aboveFloorDb) && completes(state, hop, now.run.weight + weightOf(hop, aboveFloorDb, state.settings))
+  );
+}
+
+/** First sample of the open segment; undefined while there is none. */
+export function openSince(state: GateState): number | undefined {
+  return state.now.phase === 'open' ? state.now.startSample : undefined;
+}
+
 /** Takes the next hop of the session; the state is changed in place. */
 export function step(state: GateState, hop: GateHop): GateEvent | undefined {
   const aboveFloorDb = hop.levelDb - floorDb(state.floor);
@@ -183,18 +205,30 @@ export function step(state: GateState, hop: GateHop): GateEvent | undefined {
     : stepOpen(state, state.now, hop, aboveFloorDb);
 }
 
+/** Takes the next hop, instead of `step`, where the open segment has turned out to be all echo: it ends. */
+export function endAsEcho(state: GateState, hop: GateHop): GateEvent {
+  const { now } = state;
+  assert(now.phase === 'open', 'a segment is open');
+  trackFloor(state.floor, hop.levelDb, hop.probability < state.settings.offProbability);
+  state.now = quietAt();
+  const { startSample, lastSpeechSample, speechHops } = now;
+  return {
+    type: 'speech_end',
+    atSample: hop.endSample,
+    startSample,
+    lastSpeechSample,
+    speechMs: speechHops * hopMs,
+    isEcho: true,
+  };
+}
+
 function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
   const { settings } = state;
   const { run } = now;
-  const isLoud = aboveFloorDb >= settings.startAboveFloorDb && hop.levelDb >= leastCallerDb(state, hop.agentAudible);
-  if (hop.probability >= settings.onProbability && isLoud) {
+  if (mayBegin(state, hop, aboveFloorDb)) {
     now.silentHops = 0;
     extend(run, hop, aboveFloorDb, settings);
-    const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
-    const startHops = hop.agentAudible
-      ? Math.max(settings.startHopsWhileAgentSpeaksMin, hop.startHopsWhileAgentSpeaks)
-      : settings.startHops;
-    if (!isLikely || run.weight < startHops) return undefined;
+    if (!completes(state, hop, run.weight)) return undefined;
     const { startSample, hops } = run;
     const lastSpeechSample = hop.endSample;
     const level = { loudestDb: hop.levelDb, sumDb: hop.levelDb, hops: 1 };
@@ -218,7 +252,8 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
  */
 function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
   const { settings } = state;
-  const isHeard = hop.probability >= settings.offProbability;
+  const isEcho = hop.leftDb !== undefined && hop.leftDb - floorDb(state.floor) < settings.speechAboveFloorDb;
+  const isHeard = hop.probability >= settings.offProbability && !isEcho;
   now.lowHops = isHeard ? 0 : now.lowHops + 1;
   if (isHeard && aboveFloorDb >= settings.speechAboveFloorDb) {
     if (now.uncountedHops > settings.continuousGapHops) empty(now.run);
@@ -243,6 +278,26 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
   if (!isSure && (now.hasDipped || now.uncountedHops < settings.faintDipHops)) return undefined;
   now.hasDipped = true;
   return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs, isSure };
+}
+
+/** What the hop is without the echo is likely and loud enough to be one of those that begin speech. */
+function mayBegin(state: GateState, hop: GateHop, aboveFloorDb: number): boolean {
+  const { settings } = state;
+  const echoDb = hop.levelDb - (hop.leftDb ?? hop.levelDb);
+  return (
+    hop.probability >= settings.onProbability &&
+    aboveFloorDb - echoDb >= settings.startAboveFloorDb &&
+    hop.levelDb - echoDb >= leastCallerDb(state, hop.agentAudible)
+  );
+}
+
+/** Whether a run of this weight, of which `hop` is the last, is speech. */
+function completes({ settings }: GateState, hop: GateHop, weight: number): boolean {
+  const isLikely = !hop.agentAudible || hop.probability >= settings.onProbabilityWhileAgentSpeaks;
+  const startHops = hop.agentAudible
+    ? Math.max(settings.startHopsWhileAgentSpeaksMin, hop.startHopsWhileAgentSpeaks)
+    : settings.startHops;
+  return isLikely && weight >= startHops;
 }
 
 /** The quietest hop that may begin speech of the caller's. */
@@ -291,11 +346,14 @@ function empty(run: Run): void {
 
 function extend(run: Run, hop: GateHop, aboveFloorDb: number, settings: GateSettings): void {
   if (run.hops === 0) run.startSample = hop.endSample - hopSamples;
-  const isSure = hop.probability >= settings.sureProbability && aboveFloorDb >= settings.sureAboveFloorDb;
   run.hops += 1;
-  run.weight += isSure ? 2 : 1;
+  run.weight += weightOf(hop, aboveFloorDb, settings);
   run.probabilitySum += hop.probability;
   run.aboveFloorSumDb += aboveFloorDb;
+}
+
+function weightOf(hop: GateHop, aboveFloorDb: number, settings: GateSettings): number {
+  return hop.probability >= settings.sureProbability && aboveFloorDb >= settings.sureAboveFloorDb ? 2 : 1;
 }
 
 function evidence({ callerDb }: GateState, { run, speechHops, level }: Open, atSample: number): SpeechEvidence {

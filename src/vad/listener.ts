@@ -6,9 +6,37 @@ import { msUntil } from '../shared/clock.js';
 import type { SpeechEvent } from '../shared/links.js';
 import type { InputReader } from '../shared/ring.js';
 import { Cell, type Slot } from '../shared/slots.js';
-import { hopSamples, inputRateHz } from '../shared/units.js';
-import { type GateEvent, type GateSettings, type GateState, gateDefaults, needsModel, newGate, step } from './gate.js';
+import { hopSamples, inputRateHz, ms, samplesIn } from '../shared/units.js';
+import { EchoEar } from './echo.js';
+import {
+  endAsEcho,
+  type GateEvent,
+  type GateHop,
+  type GateSettings,
+  type GateState,
+  gateDefaults,
+  isAboutToStart,
+  needsModel,
+  newGate,
+  openSince,
+  step,
+} from './gate.js';
 import { rmsLevelDb } from './level.js';
+
+/** A known echo is taken out for this long after the agent was last audible: the estimate of that knows nothing of the way back. */
+const echoTailSamples = samplesIn(ms(500), inputRateHz);
+/** How long a segment over the agent can still turn out to be an echo, and how often that is asked: at 128 and 256 ms. */
+const echoSegmentHops = 8;
+const echoAskHops = 4;
+/** And how often in a longer one the echo is looked for that goes on under it. */
+const echoSearchHops = 16;
+
+/** Hops of a segment that began at input sample `since`. */
+const ageOf = (since: number, { endSample }: GateHop): number => (endSample - since) / hopSamples;
+
+type Hop = { -readonly [Name in keyof GateHop]: GateHop[Name] };
+
+export type EchoCounts = { readonly hops: number; readonly segments: number };
 
 export class Listener {
   readonly generation: number;
@@ -17,7 +45,19 @@ export class Listener {
   readonly #emit: (event: SpeechEvent, concernsStt: boolean) => void;
   readonly #onHold: (onsetToHoldMs: number | undefined) => void;
   readonly #gate: GateState;
+  readonly #echo: EchoEar;
+  /** The one that is judged: the same object each time. */
+  readonly #hop: Hop = {
+    probability: 0,
+    levelDb: 0,
+    endSample: 0,
+    agentAudible: false,
+    startHopsWhileAgentSpeaks: 2,
+    leftDb: undefined,
+  };
   #levelDb = 0;
+  /** Input position up to which an echo of the agent can be heard. */
+  #echoUntil = 0;
   /** The open segment has raised its HOLD; one is enough. */
   #hasHeld = false;
   /** The last event was a dip: recognition was told of a pause. */
@@ -25,6 +65,7 @@ export class Listener {
   /** The segment has dipped since its HOLD, and the agent may be speaking again. */
   #mayHoldAgain = false;
   hasRead = false;
+  #echoSegments = 0;
 
   constructor(
     slot: Slot,
@@ -40,10 +81,16 @@ export class Listener {
     this.#emit = emit;
     this.#onHold = onHold;
     this.#gate = newGate(gate);
+    this.#echo = new EchoEar(slot, gate.echoLikenessMin);
   }
 
   get overrunSamples(): number {
     return this.#reader.overrunSamples;
+  }
+
+  /** Hops and segments that were echoes of the agent. */
+  get echoCounts(): EchoCounts {
+    return { hops: this.#echo.hops, segments: this.#echoSegments };
   }
 
   /** Another hop is waiting. */
@@ -73,19 +120,40 @@ export class Listener {
   judge(probability: number, atMs: number): boolean {
     const floor = this.#slot.load(Cell.floor);
     const hops = this.#slot.load(Cell.startHops);
-    const event = step(this.#gate, {
-      probability,
-      levelDb: this.#levelDb,
-      endSample: this.#reader.position,
-      agentAudible: floor !== 0,
-      startHopsWhileAgentSpeaks: hops === 3 ? 3 : hops === 4 ? 4 : 2,
-    });
+    const hop = this.#hop;
+    hop.probability = probability;
+    hop.levelDb = this.#levelDb;
+    hop.endSample = this.#reader.position;
+    hop.agentAudible = floor !== 0;
+    hop.startHopsWhileAgentSpeaks = hops === 3 ? 3 : hops === 4 ? 4 : 2;
+    hop.leftDb = undefined;
+    const event = this.#next(hop);
     if (this.#slot.load(Cell.wantsScores) === 1) {
       this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 }, false);
     }
     if (event !== undefined && event.type !== 'model_stale') this.#report(event, floor === 1, atMs);
     this.#reader.publish();
     return event?.type === 'model_stale';
+  }
+
+  /** The gate's word on the hop, which hears nothing of what is only the agent's own voice. */
+  #next(hop: Hop): GateEvent | undefined {
+    if (hop.agentAudible) this.#echoUntil = hop.endSample + echoTailSamples;
+    const isPossible = hop.agentAudible || (this.#echo.isKnown && hop.endSample <= this.#echoUntil);
+    if (!isPossible || hop.probability < this.#gate.settings.offProbability) return step(this.#gate, hop);
+    const since = openSince(this.#gate);
+    if (since !== undefined && this.#isAsking(since, hop) && this.#echo.explains(since, hop.endSample)) {
+      this.#echoSegments += 1;
+      return endAsEcho(this.#gate, hop);
+    }
+    const isSearching = since === undefined ? isAboutToStart(this.#gate, hop) : ageOf(since, hop) % echoSearchHops === 0;
+    hop.leftDb = this.#echo.leftDb(hop.endSample, isSearching);
+    return step(this.#gate, hop);
+  }
+
+  #isAsking(since: number, hop: GateHop): boolean {
+    const age = ageOf(since, hop);
+    return this.#hasHeld && age <= echoSegmentHops && age % echoAskHops === 0;
   }
 
   #report(event: Exclude<GateEvent, { type: 'model_stale' }>, isInterruptible: boolean, atMs: number): void {

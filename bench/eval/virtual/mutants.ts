@@ -151,7 +151,7 @@ export const mutants: readonly Mutant[] = [
     agent: withTurn(() => alwaysCut),
   }),
   mutant('echo-off', ['D4 echo', 'D3'], 'nothing is done against the agent hearing itself', {
-    gate: { onProbabilityWhileAgentSpeaks: 0.5 },
+    gate: { onProbabilityWhileAgentSpeaks: 0.5, echoLikenessMin: 2 },
     agent: withTurn(() => ({ echoRatio: 2, firstSpeechGuardMs: 0, falseHoldWindowMs: 0 })),
   }),
   mutant('slow-onset', ['D3'], 'speech over the agent counts after 600 ms', {
@@ -200,6 +200,7 @@ export const ablations: readonly Ablation[] = [
   }),
   ablation('no-undo', 'a cut made on sound alone stands', { agent: withTurn(() => ({ undoMs: 0 })) }),
   ablation('no-merge', 'a reply that was hardly heard counts as an answer', { agent: withTurn(() => ({ mergeHeardMs: 0 })) }),
+  ablation('no-echo-ear', 'the microphone is not compared with the audio that was sent', { gate: { echoLikenessMin: 2 } }),
   ablation('no-echo-rule', 'words are not compared with what the agent says', { agent: withTurn(() => ({ echoRatio: 2 })) }),
   ablation('no-level-guard', 'how loud it is does not matter to the speech gate', {
     gate: { startAboveFloorDb: -100, speechAboveFloorDb: -100 },
