@@ -29,14 +29,14 @@ const heardSpan = new Float64Array(laneSamples);
 
 export class EchoPath {
   /** Index in the reference of the microphone's sample 0, for tap 0. */
-  distance = 0;
+  #distance = 0;
   readonly #covariance = new Float64Array(pathTaps * pathTaps);
   readonly #products = new Float64Array(pathTaps);
   readonly #taps = new Float64Array(pathTaps);
 
   /** Forgets what was learnt. `distance`: from a sample of the microphone to the one of the reference that is most like it. */
   begin(distance: number): void {
-    this.distance = distance + tapsAhead;
+    this.#distance = distance + tapsAhead;
     this.#covariance.fill(0);
     this.#products.fill(0);
   }
@@ -98,7 +98,7 @@ export class EchoPath {
   }
 
   #excerptOf(reference: NarrowLane, microphone: NarrowLane, from: number, count: number): void {
-    reference.copy(from + this.distance - pathTaps, excerpt, pathTaps + count);
+    reference.copy(from + this.#distance - pathTaps, excerpt, pathTaps + count);
     microphone.copy(from, heardSpan, count);
   }
 

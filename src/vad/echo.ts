@@ -21,8 +21,6 @@ export const echoLimits = {
   aboveUsualDb: 6,
   leftDbMin: -9,
   leftDbMax: -3.5,
-  /** Narrow samples by which the place of an echo that is known can seem to move. */
-  samePlaceSamples: 8,
   /** How fast an echo fades away in a room. */
   fadingDbPerHop: -3,
   /** A way that was learnt from so many hops is only followed, every so many hops. */
@@ -102,8 +100,8 @@ export class EchoEar {
       }
     }
     const leftDb = known === undefined ? undefined : levelOf(Math.min(powers.left, powers.heard));
-    // At the known place there is nothing new to find: what is left there is somebody.
-    if (!isSearching || !this.#search(lanes) || this.#isKnownPlace(candidate)) return leftDb;
+    // The place may be the known one, learnt anew: rooms change when somebody moves.
+    if (!isSearching || !this.#search(lanes)) return leftDb;
     candidate.measure(reference, microphone, from, hopNarrow, powers);
     if (!isExplained(powers)) return leftDb;
     this.#adopt();
@@ -141,10 +139,6 @@ export class EchoEar {
     if (!this.#search(lanes) || !isExplainedBy(candidate, lanes, from)) return false;
     this.#adopt();
     return true;
-  }
-
-  #isKnownPlace(path: EchoPath): boolean {
-    return this.#path !== undefined && Math.abs(path.distance - this.#path.distance) <= echoLimits.samePlaceSamples;
   }
 
   /** The candidate is the way now. */
