@@ -59,6 +59,7 @@ export const fixed = {
   initiationGraceMs: 1000,
   pingIntervalMs: 2000,
   heardWaitMs: 100,
+  heardAtEndWaitMs: 500,
   agentWaitMs: 1500,
   readyTimeoutMs: 30_000,
   stopTimeoutMs: 5000,

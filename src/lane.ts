@@ -94,6 +94,7 @@ export class Lane {
         initiationGraceMs: fixed.initiationGraceMs,
         pingIntervalMs: fixed.pingIntervalMs,
         heardWaitMs: fixed.heardWaitMs,
+        heardAtEndWaitMs: fixed.heardAtEndWaitMs,
         agentWaitMs: fixed.agentWaitMs,
       },
       tickMs: fixed.conversationTickMs,

@@ -17,6 +17,8 @@ export type SessionLimits = {
   readonly pingIntervalMs: number;
   /** The word of what was heard of a cut speech is waited for this long before the next turn is dealt with. */
   readonly heardWaitMs: number;
+  /** The same once the socket is closed. Only the record waits then, so that a busy pacer may take longer. */
+  readonly heardAtEndWaitMs: number;
   /** An agent that is not known here is asked for, and waited for this long. */
   readonly agentWaitMs: number;
 };

@@ -849,7 +849,7 @@ export class Session {
   #leave(code: number): void {
     this.#isSocketClosed = true;
     if (this.#leaving === undefined) this.#finish('done', { termination_reason: `Client disconnected: ${code}` });
-    else this.#leaving.dueAtMs = Math.min(this.#leaving.dueAtMs, this.#now() + this.#host.limits.heardWaitMs);
+    else this.#leaving.dueAtMs = Math.min(this.#leaving.dueAtMs, this.#now() + this.#host.limits.heardAtEndWaitMs);
   }
 
   /**
@@ -860,7 +860,7 @@ export class Session {
     if (this.#isClosed) return;
     const { phase } = this.#state.agent;
     const isHeard = phase === 'speaking' || phase === 'held';
-    const waitMs = this.#isSocketClosed ? this.#host.limits.heardWaitMs : closeWaitMs;
+    const waitMs = this.#isSocketClosed ? this.#host.limits.heardAtEndWaitMs : closeWaitMs;
     const isHeardDue = this.#profile !== undefined && !this.#isText && (isHeard || this.#interruptions.isHeardPending);
     this.#leaving = { status, document, dueAtMs: this.#now() + waitMs, isHeardDue };
     this.#replies.stop();

@@ -115,12 +115,14 @@ export class ToolDesk {
 
   clientResult(toolCallId: string, result: string, isError: boolean): void {
     const running = this.#running.get(toolCallId);
-    if (running?.tool.type === 'client') this.#settle(running, shortened(result), isError, true);
+    if (running?.tool.type !== 'client') return;
+    const isTruncated = result.length > toolBounds.resultCharsMax;
+    this.#settle(running, isTruncated ? shortened(result) : result, isError, true, { isTruncated });
   }
 
   outcome(toolCallId: string, outcome: ToolOutcome): void {
     const running = this.#running.get(toolCallId);
-    if (running !== undefined) this.#settle(running, outcome.result, outcome.isError, true, outcome.blocks);
+    if (running !== undefined) this.#settle(running, outcome.result, outcome.isError, true, outcome);
   }
 
   approval(toolCallId: string, isApproved: boolean): void {
@@ -248,7 +250,7 @@ export class ToolDesk {
     result: string,
     isError: boolean,
     isCalled: boolean,
-    blocks: ToolOutcome['blocks'] = undefined,
+    { blocks, isTruncated = false }: Partial<Pick<ToolOutcome, 'blocks' | 'isTruncated'>> = {},
   ): void {
     const { call, tool, batch, eventId } = running;
     const { outlet, recorder, now, links } = this.#context;
@@ -272,7 +274,7 @@ export class ToolDesk {
     if (!(tool.type === 'system' && tool.name === 'end_call')) {
       const event = { toolName: call.name, toolCallId: call.id, toolType: tool.type, isError, isCalled, eventId } as const;
       outlet.send({ type: 'agent_tool_response', ...event });
-      outlet.send({ type: 'agent_tool_response_full_payload', ...event, result });
+      outlet.send({ type: 'agent_tool_response_full_payload', ...event, result, isTruncated });
     }
     if (running.isBackground) batch.onLate(ended);
     else if (batch.results.length === batch.calls.length) batch.onDone();
@@ -342,6 +344,5 @@ function filledIn(
 }
 
 function shortened(result: string): string {
-  if (result.length <= toolBounds.resultCharsMax) return result;
   return `${result.slice(0, toolBounds.resultCharsMax)} … (cut off)`;
 }

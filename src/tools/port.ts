@@ -7,7 +7,7 @@ import type { ParameterSchema } from './schema.js';
 export const toolLimits = {
   /** Of a result that the model gets; the rest is cut off and said to be. */
   resultCharsMax: 16_384,
-  /** Of an answer that is read at all. */
+  /** Of an answer that is read at all; a longer one counts as failed. */
   answerBytesMax: 1024 * 1024,
   /** The longest that a configuration may ask for. */
   timeoutMaxMs: 300_000,

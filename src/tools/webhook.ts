@@ -239,6 +239,11 @@ async function outcomeOf(
     const named = /^[\w.+-]+\/[\w.+-]+/.exec(type ?? '')?.[0].slice(0, 80) ?? 'no type';
     return { isError: true, result: `the answer is not text (${named})`, isTruncated: false };
   }
+  if (isCut) {
+    const beginning = capped(text.trim(), toolLimits.errorBodyCharsMax, true).result;
+    const most = `${toolLimits.answerBytesMax / 1024} KiB`;
+    return { isError: true, result: `the answer is longer than ${most}; it begins: ${beginning}`, isTruncated: true };
+  }
   if (text.trim() === '') return { isError: false, result: `HTTP ${status}, no content`, isTruncated: false };
-  return { isError: false, ...capped(text, toolLimits.resultCharsMax, isCut) };
+  return { isError: false, ...capped(text, toolLimits.resultCharsMax) };
 }

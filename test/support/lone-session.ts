@@ -113,7 +113,7 @@ export class LoneSession {
       versionOf: () => 0,
       llmFor: llmFor ?? (() => this.llm),
       providers: { stt: 'scripted', llm: 'scripted', tts: 'scripted' },
-      limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, agentWaitMs: 1000 },
+      limits: { initiationGraceMs: 1000, pingIntervalMs: 1e9, heardWaitMs: 100, heardAtEndWaitMs: 100, agentWaitMs: 1000 },
       readTurn,
       recorder: new Recorder(),
       now: () => this.nowMs,

@@ -129,12 +129,12 @@ export class LaneHere {
       { block, board, provider: stt, recorder: recorders.stt, pullMs: fixed.sttPullMs },
       { toMain: toMain.post, toConversation: sttToConversation.post },
     );
-    const { initiationGraceMs, pingIntervalMs, heardWaitMs, agentWaitMs } = fixed;
+    const { initiationGraceMs, pingIntervalMs, heardWaitMs, heardAtEndWaitMs, agentWaitMs } = fixed;
     this.#conversation = new ConversationHost(
       {
         ...{ block, board, llms, agents, log, recorder: recorders.conversation, tickMs: fixed.conversationTickMs },
         providers: { stt: stt.name, llm: llms.main.name, tts: tts.name },
-        limits: { initiationGraceMs, pingIntervalMs, heardWaitMs, agentWaitMs },
+        limits: { initiationGraceMs, pingIntervalMs, heardWaitMs, heardAtEndWaitMs, agentWaitMs },
       },
       {
         toMain: conversationToMain.post,
