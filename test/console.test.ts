@@ -248,6 +248,26 @@ test('the console', { skip }, async (t) => {
     t.equal(grounds.size, 2, 'light and dark');
   });
 
+  await t.test('an agent that only writes, and is not among the first thirty', async (t) => {
+    const create = async (document: object): Promise<string> => {
+      const options = { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(document) };
+      return ((await (await fetch(`${url}/v1/convai/agents/create`, options)).json()) as { agent_id: string }).agent_id;
+    };
+    const agent = { first_message: 'I only write.' };
+    const writer = await create({ name: 'Writer', conversation_config: { agent, conversation: { text_only: true } } });
+    for (let count = 0; count < 30; count += 1) await create({ name: `Agent ${count}`, conversation_config: {} });
+    await page.goto(`${url}/#/talk/${writer}`);
+    await page.reload();
+    await page.locator('.agent-choice option', { hasText: 'Writer' }).waitFor({ state: 'attached' });
+    t.equal(await page.locator('.agent-choice select').inputValue(), writer);
+    await page.getByRole('button', { name: 'Start call' }).click();
+    await lines.filter({ hasText: 'I only write.' }).waitFor();
+    await page.locator('.state', { hasText: 'Your turn' }).waitFor();
+    t.ok(await page.getByRole('checkbox', { name: 'Text only' }).isChecked(), 'as if it had been chosen');
+    t.equal(await page.getByRole('button', { name: 'Mute' }).count(), 0, 'there is no microphone');
+    await page.getByRole('button', { name: 'End call' }).click();
+  });
+
   await t.test('a browser that cannot choose the rate of its microphone gets the console’s own resampler', async () => {
     await page.addInitScript('navigator.mediaDevices.getSupportedConstraints = () => ({})');
     await page.goto(`${url}/#/talk`);

@@ -2,7 +2,7 @@
 import type { AgentDocument } from '../agents/document.js';
 import { request } from './http.js';
 
-export type AgentRow = { readonly agent_id: string; readonly name: string; readonly created_at_unix_secs: number };
+export type AgentRow = { readonly agent_id: string; readonly name: string };
 export type AgentPage = {
   readonly agents: readonly AgentRow[];
   readonly has_more: boolean;

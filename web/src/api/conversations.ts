@@ -42,6 +42,7 @@ export type TranscriptItem = {
 export type ConversationBody = {
   readonly conversation_id: string;
   readonly agent_id: string;
+  readonly agent_name?: string | null;
   readonly status: string;
   readonly user_id?: string | null;
   readonly has_audio: boolean;

@@ -129,7 +129,7 @@ function ratingOf(body: ConversationBody): string | undefined {
 function Facts({ body }: { body: ConversationBody }) {
   const { metadata } = body;
   const facts: readonly (readonly [string, string | undefined | null])[] = [
-    ['Agent', body.agent_id],
+    ['Agent', body.agent_name || body.agent_id],
     ['Length', clockText(metadata.call_duration_secs)],
     ['Status', body.status],
     ['Ended', metadata.error?.reason ?? metadata.termination_reason],
@@ -146,7 +146,7 @@ function Facts({ body }: { body: ConversationBody }) {
           value !== '' && (
             <div key={name}>
               <dt>{name}</dt>
-              <dd>{name === 'Agent' ? <a href={pathOf('agents', value)}>{value}</a> : value}</dd>
+              <dd>{name === 'Agent' ? <a href={pathOf('agents', body.agent_id)}>{value}</a> : value}</dd>
             </div>
           ),
       )}

@@ -99,13 +99,16 @@ export class Call {
     this.endedAtMs = 0;
     this.store.set({ ...idle, phase: 'connecting', isTextOnly });
     if (firstText !== '') this.say(firstText);
-    const obstacle = isTextOnly ? undefined : microphoneObstacle();
-    if (obstacle !== undefined) {
-      this.#fall(obstacle);
-      return;
-    }
     try {
-      const { target, events } = await this.#look(agentId);
+      const { target, events, isTextAgent } = await this.#look(agentId);
+      if (attempt !== this.#attempt) return;
+      // With an agent that only writes there is nothing to speak for.
+      if (isTextAgent) this.store.set({ isTextOnly: true });
+      const obstacle = this.store.state.isTextOnly ? undefined : microphoneObstacle();
+      if (obstacle !== undefined) {
+        this.#fall(obstacle);
+        return;
+      }
       await this.#open(attempt, target, events);
     } catch (error) {
       await this.#failed(attempt, error);
@@ -126,17 +129,18 @@ export class Call {
     this.#open(attempt, target, []).catch((error: unknown) => this.#failed(attempt, error));
   }
 
-  /** How to reach the agent, and which events to ask for. */
-  async #look(agentId: string): Promise<{ target: Target; events: readonly string[] }> {
+  /** How to reach the agent, which events to ask for, and whether it only writes. */
+  async #look(agentId: string): Promise<{ target: Target; events: readonly string[]; isTextAgent: boolean }> {
     const origin = location.origin.replace(/^http/, 'ws');
     const open: Target = { agentId, origin };
-    if (agentId === '') return { target: open, events: [] };
+    const unknown = { target: open, events: [], isTextAgent: false };
+    if (agentId === '') return unknown;
     let agent: Json;
     try {
       agent = await readAgent(agentId);
     } catch (error) {
       // An engine that does not show its agents still talks.
-      if (error instanceof ApiError && error.status !== 0) return { target: open, events: [] };
+      if (error instanceof ApiError && error.status !== 0) return unknown;
       throw error;
     }
     const at = (...names: string[]): unknown =>
@@ -146,7 +150,8 @@ export class Call {
       at('platform_settings', 'overrides', 'conversation_config_override', 'conversation', 'client_events') !== false;
     const events = Array.isArray(own) && mayAsk ? [...new Set([...(own as string[]), ...shownEvents])] : [];
     const isGuarded = at('platform_settings', 'auth', 'enable_auth') === true;
-    return { target: isGuarded ? { signedUrl: await signedUrl(agentId), origin } : open, events };
+    const isTextAgent = at('conversation_config', 'conversation', 'text_only') === true;
+    return { target: isGuarded ? { signedUrl: await signedUrl(agentId), origin } : open, events, isTextAgent };
   }
 
   async #open(attempt: number, target: Target, events: readonly string[]): Promise<void> {

@@ -1,6 +1,7 @@
 /** The first view: talk to an agent, and see what the engine makes of it. */
 import { useEffect, useRef, useState } from 'preact/hooks';
-import { type AgentRow, listAgents } from '../api/agents.js';
+import { type AgentRow, listAgents, readAgent } from '../api/agents.js';
+import { ApiError } from '../api/api-error.js';
 import { useStore } from '../store.js';
 import { call } from './call.js';
 import { variablesProblem } from './explained.js';
@@ -25,10 +26,10 @@ export function TalkView({ agentId }: { agentId: string }) {
 
   useEffect(() => {
     const abort = new AbortController();
-    listAgents('', '', abort.signal).then(
-      (page) => {
-        setAgents(page.agents);
-        const ids = page.agents.map((agent) => agent.agent_id);
+    choosable(chosen, abort.signal).then(
+      (rows) => {
+        setAgents(rows);
+        const ids = rows.map((agent) => agent.agent_id);
         setChosen((current) => (ids.includes(current) ? current : ids.includes('default') ? 'default' : (ids[0] ?? '')));
       },
       () => setAgents([]), // without the list one still talks to the default agent; starting says what is wrong
@@ -97,7 +98,7 @@ export function TalkView({ agentId }: { agentId: string }) {
         <label class="switch">
           <input
             type="checkbox"
-            checked={isTextOnly}
+            checked={isTyped}
             disabled={!isIdle}
             onChange={(event) => setTextOnly(event.currentTarget.checked)}
           />
@@ -148,6 +149,19 @@ export function TalkView({ agentId }: { agentId: string }) {
       </div>
     </div>
   );
+}
+
+/** The first page of agents, and `wanted` when it is not on it. */
+async function choosable(wanted: string, signal: AbortSignal): Promise<readonly AgentRow[]> {
+  const { agents } = await listAgents('', '', signal);
+  if (wanted === '' || agents.some(({ agent_id }) => agent_id === wanted)) return agents;
+  try {
+    const { agent_id, name } = await readAgent(wanted, signal);
+    return [...agents, { agent_id, name: typeof name === 'string' ? name : '' }];
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return agents; // deleted since it was chosen
+    throw error;
+  }
 }
 
 const modes = { listening: 'Listening', thinking: 'Thinking', speaking: 'Speaking' } as const;
