@@ -3,6 +3,9 @@
  * Conversations are held by a plain WebSocket client over the URLs that the engine signs.
  */
 import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { ElevenLabsClient, ElevenLabsError } from '@elevenlabs/elevenlabs-js';
 import { type Test, test } from 'tap';
 import WebSocket from 'ws';
@@ -23,7 +26,9 @@ const agents = [
 ];
 
 async function start(t: Test): Promise<{ stack: Stack; sdk: ElevenLabsClient }> {
-  const stack = await startStack({ PARLEY_API_KEY: apiKey }, agents);
+  const folder = mkdtempSync(join(tmpdir(), 'parley-sdk-'));
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }));
+  const stack = await startStack({ PARLEY_API_KEY: apiKey, PARLEY_RECORDINGS: folder }, agents);
   t.teardown(() => stack.stop());
   const sdk = new ElevenLabsClient({ apiKey, baseUrl: stack.http, maxRetries: 0 });
   return { stack, sdk };
@@ -237,6 +242,42 @@ test('the official Node SDK', async (t) => {
     t.equal(silent.statusCode, 404);
     await conversationalAi.conversations.delete(id);
     t.equal((await failure(conversationalAi.conversations.get(id))).statusCode, 404);
+  });
+
+  await t.test('R1: the sound of a conversation', async (t) => {
+    const conversation = await open(`${stack.url}?agent_id=default`);
+    conversation.socket.send(JSON.stringify({ user_audio_chunk: Buffer.alloc(16_000).toString('base64') }));
+    for (let frames = 0; frames < 10; ) {
+      const [data] = (await once(conversation.socket, 'message')) as [Buffer];
+      if ((JSON.parse(data.toString()) as { type: string }).type === 'audio') frames += 1;
+    }
+    conversation.socket.close(1000);
+    await becomes(
+      () => conversationalAi.conversations.get(conversation.id),
+      ({ status, hasAudio }) => status === 'done' && hasAudio,
+    );
+    const parts: Buffer[] = [];
+    const reader = (await conversationalAi.conversations.audio.get(conversation.id)).getReader();
+    for (let read = await reader.read(); !read.done; read = await reader.read()) parts.push(Buffer.from(read.value));
+    const sound = Buffer.concat(parts);
+    t.equal(sound.toString('latin1', 0, 4), 'RIFF');
+    t.equal(sound.readUInt32LE(40), sound.length - 44, 'all of it');
+    t.ok(sound.length > 44, 'and there is some');
+  });
+
+  await t.test('R1: what is not built says so, and what there is instead', async (t) => {
+    const { agents, twilio } = conversationalAi;
+    const toUser = { firstMessage: 'Hi', language: 'en' };
+    for (const [call, instead] of [
+      [() => twilio.outboundCall({ agentId: 'default', agentPhoneNumberId: 'p', toNumber: '+1' }), /ulaw_8000/],
+      [() => twilio.registerCall({ agentId: 'default', fromNumber: '+1', toNumber: '+2' }), /ulaw_8000/],
+      [() => agents.simulateConversation('default', { simulationSpecification: { simulatedUserConfig: toUser } }), /text_only/],
+      [() => sdk.tokens.singleUse.create('realtime_scribe'), /recognition/],
+    ] as const) {
+      const refused = await failure(call());
+      t.equal(refused.statusCode, 501);
+      t.match(refused.body, { detail: { status: 'not_implemented', message: instead } });
+    }
   });
 
   await t.test('R5: a wrong key, and none', async (t) => {

@@ -167,9 +167,11 @@ test('a webhook runs on the API thread; its dynamic variables are for later tool
   lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_1', outcome: { ...outcome, result: '{"order":{"id":17}}' } });
   await lone.settle();
   t.match(lone.apiMessages('run_tool')[1], { run: { name: 'order' }, variables: { order_id: '17' } });
-  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_2', outcome: { ...outcome, result: 'ok' } });
+  lone.fromApi({ type: 'tool_outcome', toolCallId: 'call_2', outcome: { ...outcome, result: 'ok', isTruncated: true } });
   await lone.settle();
   t.match(lone.event('agent_response'), { text: 'Ordered.' });
+  const full = lone.events.filter(({ type }) => type === 'agent_tool_response_full_payload');
+  t.match(full, [{ isTruncated: false }, { isTruncated: true }], 'the client is told that a result was cut');
 });
 
 test('an API thread that never answers does not hold up the caller for ever', async (t) => {

@@ -8,8 +8,8 @@ import { openApiRoutes } from './openapi.js';
 import { Router } from './router.js';
 import { seriesRoutes } from './series-routes.js';
 import { signedUrlRoutes } from './signed-urls.js';
-import { telephonyRoutes } from './telephony.js';
 import { toolAndServerRoutes } from './tools-and-servers.js';
+import { unbuiltRoutes } from './unbuilt.js';
 import { widgetRoutes } from './widget.js';
 
 /** `onBug` gets what no handler foresaw. */
@@ -21,7 +21,7 @@ export function createRest(context: ApiContext, onBug: (ask: HttpAsk, error: unk
     ...conversationRoutes(context),
     ...feedbackAndFileRoutes(context),
     ...toolAndServerRoutes(context),
-    ...telephonyRoutes(),
+    ...unbuiltRoutes(),
     ...seriesRoutes(context),
   ];
   const { setup, isLoopback, version } = context;
