@@ -221,6 +221,25 @@ test('broken audio leaves its time as silence, is named once and ends the call a
   t.end();
 });
 
+test('a tool at the client that answers too much has failed; the call goes on', (t) => {
+  const line = new Line();
+  line.begin();
+  const answer = (id: string, spaces = 0) =>
+    JSON.stringify({ type: 'client_tool_result', tool_call_id: id, result: 'x'.repeat(200_000), is_error: false }, null, spaces);
+  line.text('{"type":"user_activity"}');
+  line.text(answer('call_1'));
+  line.text(answer('call_2', 2));
+  t.match(line.events.slice(1), [
+    { type: 'client_tool_result', toolCallId: 'call_1', isError: true, result: /more than 128 KiB/ },
+    { type: 'client_tool_result', toolCallId: 'call_2', isError: true },
+  ]);
+  t.match(line.faults[0], /128 KiB; the tool counts as failed/);
+  t.same(line.hopeless, []);
+  line.text(answer('"quoted"'));
+  t.match(line.hopeless, [/too large/], 'an id that is none of ours');
+  t.end();
+});
+
 test('sizes: one byte below the limits fits, one above does not', (t) => {
   const limit = 128 * 1024;
   const audioOf = (frameBytes: number): string => `{"user_audio_chunk":"${'A'.repeat(frameBytes - 23)}"}`;

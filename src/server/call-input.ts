@@ -13,7 +13,7 @@ import { decodeBase64 } from '../wire/base64.js';
 import { decodeClientMessage } from '../wire/decode.js';
 import type { AudioFormat, ClientEvent } from '../wire/events.js';
 import { describeFormat } from '../wire/formats.js';
-import { judgeSize, wireLimits } from '../wire/limits.js';
+import { judgeSize, overlongResultOf, wireLimits } from '../wire/limits.js';
 import { SampleAligner } from '../wire/samples-in.js';
 import { RateMeter } from './rate-meter.js';
 
@@ -100,6 +100,17 @@ export class CallInput {
     }
     const verdict = judgeSize(frame, !this.#hasInitiation);
     if (verdict === 'too_large') {
+      const toolCallId = overlongResultOf(frame);
+      if (toolCallId !== undefined && this.#hasInitiation) {
+        const result = 'The tool answered more than 128 KiB; its result was not taken.';
+        this.#events.onFault(
+          'tool_result',
+          'value_error',
+          'A client_tool_result is larger than 128 KiB; the tool counts as failed.',
+        );
+        this.#events.onEvent({ type: 'client_tool_result', toolCallId, result, isError: true });
+        return;
+      }
       this.#events.onHopeless('A message is too large; control messages may have 128 KiB.');
       return;
     }

@@ -15,6 +15,9 @@ export type SizeVerdict = 'fits' | 'audio_too_large' | 'too_large';
 
 const audioHead = /^\s*\{\s*"user_audio_chunk"\s*:/;
 const headBytes = 64;
+/** As every official client writes it. */
+const resultHead = /^\s*\{\s*"type"\s*:\s*"client_tool_result"\s*,\s*"tool_call_id"\s*:\s*"([^"\\]{1,256})"/;
+const resultHeadBytes = 512;
 
 /** Judges a message by its length, and only a long one by its first bytes. `isFirst`: nothing but audio has come on this connection yet. */
 export function judgeSize(frame: Uint8Array, isFirst: boolean): SizeVerdict {
@@ -22,4 +25,10 @@ export function judgeSize(frame: Uint8Array, isFirst: boolean): SizeVerdict {
   const head = Buffer.from(frame.buffer, frame.byteOffset, Math.min(frame.length, headBytes)).toString('latin1');
   if (audioHead.test(head)) return frame.length <= wireLimits.audioBytesMax ? 'fits' : 'audio_too_large';
   return frame.length <= (isFirst ? wireLimits.firstMessageBytesMax : wireLimits.controlBytesMax) ? 'fits' : 'too_large';
+}
+
+/** The id of the call whose result a message that is `too_large` brings; undefined when it brings none. Only its first bytes are read. */
+export function overlongResultOf(frame: Uint8Array): string | undefined {
+  const head = Buffer.from(frame.buffer, frame.byteOffset, Math.min(frame.length, resultHeadBytes)).toString('utf8');
+  return resultHead.exec(head)?.[1];
 }
