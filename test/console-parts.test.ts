@@ -126,6 +126,11 @@ test('a turn on the page’s clock, and where its time went', (t) => {
     600,
   );
   t.equal(waterfallOf(board.turns[0]!)?.totalMs, 200);
+  t.same(
+    waterfallOf(board.turns[0]!)?.stages.map(({ name, place }) => [name, place]),
+    [['Sending', waterfall.stages.findIndex(({ name }) => name === 'Sending')]],
+    'a stage keeps its colour where others are missing',
+  );
   t.end();
 });
 

@@ -84,6 +84,8 @@ export type Stage = {
   readonly startMs: number;
   readonly endMs: number;
   readonly means: string;
+  /** Among all stages there are, so that one looks the same in every turn. */
+  readonly place: number;
 };
 export type Waterfall = { readonly stages: readonly Stage[]; readonly totalMs: number; readonly from: string };
 
@@ -101,10 +103,10 @@ export function waterfallOf(turn: Turn): Waterfall | undefined {
     ['Sending', readyMs, first_frame, 'audio ready and turn over, to first audio sent'],
     ['Playing', first_frame, turn.audibleAtMs, 'first audio sent to first sound in this page'],
   ];
-  const stages = rows.flatMap(([name, start, end, means]) =>
+  const stages = rows.flatMap(([name, start, end, means], place) =>
     start === undefined || end === undefined
       ? []
-      : [{ name, startMs: start - originMs, endMs: Math.max(start, end) - originMs, means }],
+      : [{ name, startMs: start - originMs, endMs: Math.max(start, end) - originMs, means, place }],
   );
   const endMs = turn.audibleAtMs ?? first_frame;
   if (endMs === undefined || stages.length === 0) return undefined;

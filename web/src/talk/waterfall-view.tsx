@@ -53,12 +53,12 @@ function TurnTable({ turn, waterfall, scaleMs }: { turn: Turn; waterfall: Waterf
         </tr>
       </thead>
       <tbody>
-        {waterfall.stages.map(({ name, startMs, endMs, means }, index) => (
+        {waterfall.stages.map(({ name, startMs, endMs, means, place }) => (
           <tr key={name} title={means}>
             <th scope="row">{name}</th>
             <td class="track">
               <span
-                class={`bar bar-${index % 6}`}
+                class={`bar bar-${place}`}
                 style={{ left: percent(startMs), width: `max(2px, ${percent(endMs - Math.max(0, startMs))})` }}
               />
             </td>
