@@ -365,6 +365,11 @@ export class Call {
     this.store.set({ problem });
   }
 
+  /** Something is being done about it. */
+  forgive(): void {
+    if (this.store.state.problem !== undefined) this.store.set({ problem: undefined });
+  }
+
   #fall(problem: Problem | undefined, ending = ''): void {
     this.#attempt += 1;
     this.#live = undefined;

@@ -106,7 +106,7 @@ export function TalkView({ agentId }: { agentId: string }) {
         </label>
         <Connection />
       </div>
-      <VariablesView variables={variables} isDisabled={!isIdle} />
+      <VariablesView variables={variables} isDisabled={!isIdle} onChange={() => call.forgive()} onEnter={() => start()} />
       {state.problem !== undefined && (
         <div class="problem" role="alert">
           <strong>{state.problem.title}</strong> <span>{state.problem.advice}</span>

@@ -1,7 +1,7 @@
 /** Inputs for the dynamic variables that the chosen agent wants. */
 import { useEffect, useState } from 'preact/hooks';
 import { readAgent } from '../api/agents.js';
-import { type Variable, variablesOf } from './variables.js';
+import { isSecret, type Variable, variablesOf } from './variables.js';
 
 type Values = Readonly<Record<string, string>>;
 export type Variables = {
@@ -36,12 +36,17 @@ export function useVariables(agentId: string): Variables {
   const set = (name: string, value: string): void => {
     const next = { ...values, [name]: value };
     setValues(next);
-    sessionStorage.setItem(keyOf(agentId), JSON.stringify(next));
+    sessionStorage.setItem(
+      keyOf(agentId),
+      JSON.stringify(next, (key, kept: unknown) => (isSecret(key) ? undefined : kept)),
+    );
   };
   return { all, values, set };
 }
 
-export function VariablesView({ variables, isDisabled }: { variables: Variables; isDisabled: boolean }) {
+/** `onEnter`: the visitor is done with them. */
+export function VariablesView(props: { variables: Variables; isDisabled: boolean; onChange: () => void; onEnter: () => void }) {
+  const { variables, isDisabled, onChange, onEnter } = props;
   const { all, values, set } = variables;
   if (all.length === 0) return null;
   return (
@@ -54,10 +59,16 @@ export function VariablesView({ variables, isDisabled }: { variables: Variables;
             type="text"
             autocomplete="off"
             maxLength={valueMax}
-            required={placeholder === undefined && !name.startsWith('secret__')}
-            placeholder={placeholder ?? 'needed'}
+            required={placeholder === undefined && !isSecret(name)}
+            placeholder={placeholder ?? (isSecret(name) ? '' : 'needed')}
             value={values[name] ?? ''}
-            onInput={(event) => set(name, event.currentTarget.value)}
+            onInput={(event) => {
+              set(name, event.currentTarget.value);
+              onChange();
+            }}
+            onKeyDown={(event) => {
+              if (event.key === 'Enter' && !event.isComposing) onEnter();
+            }}
           />
         </label>
       ))}

@@ -33,6 +33,11 @@ function placeholdersIn(part: Json): Json {
   return ((part['dynamic_variables'] as Json | undefined)?.['dynamic_variable_placeholders'] ?? {}) as Json;
 }
 
+/** For tools alone, and none of the texts needs it. */
+export function isSecret(name: string): boolean {
+  return name.startsWith('secret__');
+}
+
 /** What is sent: what the visitor gave. */
 export function givenOf(variables: readonly Variable[], values: Readonly<Record<string, string>>): Record<string, string> {
   return Object.fromEntries(
@@ -47,6 +52,6 @@ export function givenOf(variables: readonly Variable[], values: Readonly<Record<
 export function missingOf(variables: readonly Variable[], values: Readonly<Record<string, string>>): string[] {
   const given = givenOf(variables, values);
   return variables
-    .filter(({ name, placeholder }) => placeholder === undefined && !name.startsWith('secret__') && !Object.hasOwn(given, name))
+    .filter(({ name, placeholder }) => placeholder === undefined && !isSecret(name) && !Object.hasOwn(given, name))
     .map(({ name }) => name);
 }
