@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import fc from 'fast-check';
 import { test } from 'tap';
-import { keysWithoutEffect } from '../src/api/agent-keys.js';
+import { agentKeyWarnings, keysWithoutEffect } from '../src/api/agent-keys.js';
 import { merge } from '../src/api/merge.js';
 import { openApi } from '../src/api/openapi.js';
 import { retentionLimits } from '../src/api/retention.js';
@@ -335,6 +335,22 @@ test('unknown keys and keys without effect are kept, and whoever writes them is 
     body: { config: { url: 'https://a.example/', headers: {} } },
   });
   t.match(warningsIn(server.json), [{ loc: ['body', 'config', 'headers'], type: 'unknown_key' }]);
+});
+
+test('events that no client will get are told to whoever asks for them', (t) => {
+  const asking = (...events: string[]) =>
+    agentKeyWarnings({ conversation_config: { conversation: { client_events: events } } }).map(({ path, rule, message }) => [
+      path.at(-1),
+      rule,
+      message.replace(/^.*?(: |Known)/, '$1'),
+    ]);
+  t.same(asking('audio', 'ping', 'parley_turn_event', 'conversation_initiation_metadata'), []);
+  t.same(asking('audio', 'user_transcrpt', 'coffee', 'guardrail_triggered'), [
+    [1, 'unknown_value', 'Known here: "user_transcript".'],
+    [2, 'unknown_value', 'This is unknown and has no effect.'],
+    [3, 'without_effect', ': there are no guardrails.'],
+  ]);
+  t.end();
 });
 
 test('every key without effect is named in docs/protocol.md', (t) => {

@@ -9,11 +9,12 @@ import { withoutNulls } from '../store/agents.js';
 import { toolSchema } from '../store/tool-config.js';
 import { serverSchema } from '../tools/mcp-config.js';
 import { webhookSchema } from '../tools/webhook-config.js';
+import { switchableEvents } from '../wire/events.js';
 import { isObject } from './merge.js';
 
 export type KeyWarning = {
   readonly path: readonly (string | number)[];
-  readonly rule: 'unknown_key' | 'without_effect';
+  readonly rule: 'unknown_key' | 'unknown_value' | 'without_effect';
   readonly message: string;
 };
 
@@ -207,6 +208,8 @@ type Place = {
   each?: Place;
   /** One of several, told apart by `type`. */
   byType?: Map<string, Place>;
+  /** Texts that mean something here; with the reason where they do nothing. */
+  words?: ReadonlyMap<string, string | undefined>;
   why?: string;
 };
 
@@ -257,6 +260,7 @@ function agentTree(): Place {
     'warnings',
   ])
     place.keys?.set(name, {});
+  at(place, 'conversation_config.conversation').keys?.set('client_events', { each: { words: eventWords } });
   const settings = at(place, 'platform_settings');
   settings.keys?.set('widget', {});
   settings.keys?.set('archived', {});
@@ -279,6 +283,36 @@ function toolTree(): Place {
   api?.keys?.get('query_params_schema')?.keys?.set('properties', { each: parameter });
   api?.keys?.set('request_body_schema', parameter);
   return place;
+}
+
+/** Names in `client_events`, of which docs/protocol.md has the same reasons at length. */
+const eventWords: ReadonlyMap<string, string | undefined> = new Map([
+  ...[...switchableEvents, 'conversation_initiation_metadata', 'ping', 'client_tool_call', 'error'].map(
+    (name): [string, undefined] => [name, undefined],
+  ),
+  ['internal_tentative_agent_response', 'nothing of a reply is told before its turn is committed'],
+  ['internal_turn_probability', 'the end of a turn has no probability here'],
+  ['guardrail_triggered', 'there are no guardrails'],
+  ['queue_status', 'calls do not queue'],
+  ['agent_reasoning_response_part', 'what a model thinks is not kept'],
+  ['rich_content', 'there are no such components'],
+  ['agent_typing', 'there is nobody else behind the agent'],
+  ['external_agent_connected', 'there is nobody else behind the agent'],
+  ['external_agent_disconnected', 'there is nobody else behind the agent'],
+  ['dtmf_request', 'there is no telephone line'],
+  ['client_error', 'error is sent for everything'],
+]);
+
+function wordWarning(
+  word: string,
+  words: ReadonlyMap<string, string | undefined>,
+): Pick<KeyWarning, 'rule' | 'message'> | undefined {
+  const why = words.get(word);
+  if (why !== undefined) return { rule: 'without_effect', message: `This is kept without effect: ${why}.` };
+  if (words.has(word)) return undefined;
+  const nearest = nearestName(word, words.keys());
+  const known = nearest === undefined ? '' : ` Known here: "${nearest}".`;
+  return { rule: 'unknown_value', message: `This is unknown and has no effect.${known}` };
 }
 
 /** A parameter in the public API's subset of JSON Schema; other keywords of JSON Schema are not told to the model. */
@@ -356,6 +390,11 @@ function warningsOf(place: Place, document: unknown): KeyWarning[] {
     if (where.why !== undefined) {
       const why = where.why;
       if (!isOff(value)) warnings.push({ path, rule: 'without_effect', message: `This is kept without effect: ${why}.` });
+      return;
+    }
+    if (where.words !== undefined && typeof value === 'string') {
+      const found = wordWarning(value, where.words);
+      if (found !== undefined) warnings.push({ path, ...found });
       return;
     }
     if (Array.isArray(value)) {
