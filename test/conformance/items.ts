@@ -84,6 +84,7 @@ export const partsLeftOut: readonly { readonly id: string; readonly what: string
     why: 'no dependencies of the project; their connection is that of the JavaScript client',
   },
   { id: 'C48', what: 'the mobile SDKs', why: 'need their platforms' },
+  { id: 'R1', what: 'the outbound call', why: 'there is no bridge to telephone lines; it is answered with 501' },
   { id: 'R2', what: 'the Python SDK', why: 'no dependency of an npm project' },
   { id: 'R10', what: 'the helper of the Python SDK', why: 'no dependency of an npm project' },
 ];
