@@ -221,6 +221,21 @@ test('broken audio leaves its time as silence, is named once and ends the call a
   t.end();
 });
 
+test('an initiation that cannot be read ends the call that it should begin, and no other', (t) => {
+  const wrong = JSON.stringify({ type: 'conversation_initiation_client_data', dynamic_variables: { who: [1] } });
+  const line = new Line();
+  line.text('{"type":"pong"}');
+  t.same(line.hopeless, [], 'only an initiation counts');
+  line.text(wrong);
+  t.match(line.hopeless, [/dynamic_variables\.who/]);
+  const begun = new Line();
+  begun.begin();
+  begun.text(wrong);
+  t.same(begun.hopeless, []);
+  t.match(begun.faults, [/dynamic_variables\.who/]);
+  t.end();
+});
+
 test('a tool at the client that answers too much has failed; the call goes on', (t) => {
   const line = new Line();
   line.begin();

@@ -142,6 +142,11 @@ export class CallInput {
     const outcome = decodeClientMessage(frame);
     if (!outcome.ok) {
       const { errorType, field, message } = outcome.problem;
+      // With settings of nobody's choice the call would be another one than was asked for.
+      if (outcome.isInitiation === true && this.#format === undefined && !this.#hasInitiation) {
+        this.#events.onHopeless(message);
+        return;
+      }
       if (errorType === 'invalid_message') this.#badMessages += 1;
       this.#events.onFault(`${errorType} ${field ?? ''}`, errorType, message);
       if (this.#badMessages >= inputLimits.badMessagesMax) {

@@ -10,7 +10,8 @@ import { wireLimits } from './limits.js';
 
 export type Decoded =
   | { readonly ok: true; readonly event: ClientEvent }
-  | { readonly ok: false; readonly problem: MessageProblem };
+  /** `isInitiation`: it was meant to begin the conversation, and what it asks for is not known. */
+  | { readonly ok: false; readonly problem: MessageProblem; readonly isInitiation?: boolean };
 
 /** Objects and lists inside each other. JSON.parse is slow on deep nesting, and no message of the protocol needs more than six. */
 const depthMax = 32;
@@ -134,5 +135,7 @@ export function decodeClientMessage(message: Uint8Array | string): Decoded {
   } else {
     event = reader === undefined ? { type: 'unknown', name: wellFormed(type.slice(0, unknownNameMax)) } : reader(fields);
   }
-  return fields.problem === undefined ? { ok: true, event } : { ok: false, problem: fields.problem };
+  const { problem } = fields;
+  if (problem === undefined) return { ok: true, event };
+  return { ok: false, problem, ...(event.type === 'initiation' ? { isInitiation: true } : {}) };
 }
