@@ -117,6 +117,19 @@ test('an answer after four seconds is none', async (t) => {
   t.equal(figures.isPassed, false);
 });
 
+test('two answers to one turn are two, though nothing was heard between its commits; an idle prompt is none', async (t) => {
+  const halves = (): RunBuilder =>
+    new RunBuilder('K').turn('t1', 500, 1000, 'Is it open?').turn('t1', 2200, 700, 'And when?').commit(1800).commit(3200);
+  const whole = 'Is it open? And when?';
+  const once = halves().reply(1, 3400, 1500).answered(1, whole);
+  t.equal(analyse(once.build()).turns[0]!.answerCount, 1);
+  const twice = halves().reply(1, 3400, 1500).answered(1, 'Is it open?').reply(2, 5200, 1500).answered(2, whole);
+  t.equal(analyse(twice.build()).turns[0]!.answerCount, 2);
+  const prompted = analyse(once.reply(2, 8500, 1000).build());
+  t.equal(prompted.turns[0]!.answerCount, 1);
+  t.equal(prompted.utterances[1]!.cause, 'idle_prompt');
+});
+
 test('an onset in a pause of the caller is a cut-in, one after the turn is not', async (t) => {
   const builder = (onsetMs: number) =>
     new RunBuilder('B').turn('t1', 500, 1000, 'I would like,').turn('t1', 2300, 1000, 'a ticket.').reply(1, onsetMs, 1200);
@@ -194,7 +207,16 @@ test('what is not meant for the agent: ignored, paused, stopped, answered', asyn
   t.equal(paused!.effect, 'paused');
   t.ok(near(paused!.resumeDelayMs, 320, 15), `${paused!.resumeDelayMs}`);
   t.ok(near(paused!.repeatMs, 120, 30), `${paused!.repeatMs}`);
+  t.equal(paused!.skipMs, 0);
   t.ok(near(paused!.credit, 0.7 * ramp(320, 300, 2000), 0.01));
+  const [jumped] = analyse(
+    base([
+      { fromMs: 0, countMs: 1620 },
+      { fromMs: 2120, countMs: 3880, pauseMs: 500 },
+    ]).build(),
+  ).events;
+  t.match(jumped, { effect: 'paused', credit: 0 }, 'half a second of silence is one, whatever was left out in it');
+  t.ok(near(jumped!.skipMs, 500, 30), `${jumped!.skipMs}`);
   const stopped = analyse(base([{ fromMs: 0, countMs: 1620 }]).build()).events[0];
   t.match(stopped, { effect: 'stopped', credit: 0 });
   const answered = analyse(base().commit(8100).reply(2, 8500, 1000).build()).events[0];

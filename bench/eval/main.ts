@@ -10,7 +10,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type ProfileName, profileNames } from '../../load/providers/profile.js';
 import { EngineError } from '../../src/shared/errors.js';
@@ -20,6 +20,7 @@ import { namedOpener, openerNamed } from './named-openers.js';
 import { loadRealSet } from './real/recordings.js';
 import { compare, comparisonText } from './report/baseline.js';
 import { parseReport, reportJson } from './report/report-json.js';
+import { sweepPage } from './report/sweep-page.js';
 import { writeReport } from './report/write-report.js';
 import type { EndpointingSweep, EvaluationResult, VariationFigures } from './result.js';
 import { resultText, sweepLines, variationLine } from './result-text.js';
@@ -143,12 +144,12 @@ async function sweepOnScripts(name: string, scenarios: readonly Scenario[]): Pro
   return sweepOf(`scripts of the suite "${name}", synthetic voices`, pauses, rules);
 }
 
-/** Prints what is missing; undefined when there is nothing to try the rules on. */
-async function sweepOnRecordings(): Promise<EndpointingSweep | undefined> {
+/** Prints what is missing; `sweep` is undefined when there is nothing to try the rules on. */
+async function sweepOnRecordings(): Promise<{ sweep: EndpointingSweep | undefined; missing: readonly string[] }> {
   const { recordings, missing } = await loadRealSet();
   for (const line of missing) console.log(`left out: ${line}`);
-  if (recordings.length === 0) return undefined;
-  return sweepOf('recordings of people', recordings.flatMap(recordedPauses), rules);
+  const pauses = recordings.flatMap(recordedPauses);
+  return { sweep: recordings.length === 0 ? undefined : sweepOf('recordings of people', pauses, rules), missing };
 }
 
 async function varied(
@@ -173,16 +174,21 @@ async function varied(
   return figures;
 }
 
-async function writeJson(path: string, text: string): Promise<void> {
+async function writeText(path: string, text: string): Promise<void> {
   await mkdir(dirname(path), { recursive: true });
   await writeFile(path, text);
 }
 
 async function evaluateRecordings(options: Options): Promise<number> {
-  const sweep = await sweepOnRecordings();
+  const { sweep, missing } = await sweepOnRecordings();
   if (sweep === undefined) return 2;
   console.log(sweepLines(sweep).join('\n'));
-  if (options.json !== undefined) await writeJson(options.json, `${JSON.stringify(sweep, undefined, 1)}\n`);
+  const json = `${JSON.stringify(sweep, undefined, 1)}\n`;
+  if (options.json !== undefined) await writeText(options.json, json);
+  if (options.report !== undefined) {
+    await writeText(join(options.report, 'report.json'), json);
+    await writeText(join(options.report, 'report.html'), sweepPage(sweep, missing));
+  }
   return 0;
 }
 
@@ -203,12 +209,20 @@ async function evaluate(options: Options): Promise<number> {
     ...(options.report === undefined ? {} : { folder: options.report }),
   };
   const played = await playAll(scenarios, settings);
+  if (played.figures.length === 0) {
+    const reasons = played.leftOut.map(({ reason, scenarios: ids }) => `left out: ${ids.join(', ')}: ${reason}`);
+    throw new EngineError('missing', ['Nothing could be played, so there is no score.', ...reasons].join('\n'));
+  }
   const variations = isMatrix ? await varied(options, settings, scenarios, played) : [];
-  const sweeps = options.bench
-    ? [await sweepOnScripts(options.suite, scenarios), ...[await sweepOnRecordings()].filter((one) => one !== undefined)]
-    : [];
+  const sweeps = options.bench ? [await sweepOnScripts(options.suite, scenarios)] : [];
+  const recordings = options.bench ? await sweepOnRecordings() : undefined;
+  if (recordings?.sweep !== undefined) sweeps.push(recordings.sweep);
+  const leftOut = [
+    ...played.leftOut,
+    ...(recordings?.missing ?? []).map((reason) => ({ reason, scenarios: ['recordings of people'] })),
+  ];
   const name = options.only === undefined ? options.suite : `${options.suite}: ${options.only}`;
-  const result = await resultOf(played, settings, {
+  const result = await resultOf({ ...played, leftOut }, settings, {
     suite: { name, hash },
     mutant: isMatrix ? undefined : options.mutant,
     variations,
@@ -219,7 +233,7 @@ async function evaluate(options: Options): Promise<number> {
     return 3;
   }
   console.log(resultText(result));
-  if (options.json !== undefined) await writeJson(options.json, reportJson(result));
+  if (options.json !== undefined) await writeText(options.json, reportJson(result));
   const baseline = options.baseline;
   const comparison =
     options.report === undefined
@@ -234,7 +248,7 @@ try {
   process.exitCode = await evaluate(readOptions());
 } catch (error) {
   if (error instanceof Usage || (error instanceof TypeError && 'code' in error)) console.error(error.message);
-  else if (error instanceof EngineError && error.kind === 'config') console.error(error.message);
+  else if (error instanceof EngineError && (error.kind === 'config' || error.kind === 'missing')) console.error(error.message);
   else console.error(error);
   process.exitCode = 2;
 }

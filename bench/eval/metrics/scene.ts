@@ -153,8 +153,15 @@ function saidOf(
     const isByAside = asides.some((aside) => aside.from > turn.from! && aside.from < from && aside.to > since);
     if (isByAside)
       return { cause: silenceBefore(from) >= idleSilenceMs && !isCommitted ? 'idle_prompt' : 'unprompted', turn: undefined };
-    if (!isCommitted || (!hasWhiteBox && silenceBefore(from) >= idleSilenceMs)) return unprompted;
-    return { cause: 'answer', turn };
+    if (!hasWhiteBox && silenceBefore(from) >= idleSilenceMs) return unprompted;
+    return isCommitted || isOneMoreReply(utterance, turn) ? { cause: 'answer', turn } : unprompted;
+  }
+
+  /** The turn was committed more than once before anything was heard, and the model was asked for this one as well. */
+  function isOneMoreReply(utterance: Utterance, turn: CallerTurn): boolean {
+    const asked = repliesWith(record, utterance).filter(({ atMs }) => atMs * samplesPerMs > turn.from!);
+    const heard = said.filter((one) => one.turn === turn && isReplyWith(one.utterance.text, utterance));
+    return asked.length > heard.length;
   }
 
   /** How long both sides had been silent at `sample`, in ms. */
@@ -172,12 +179,17 @@ export function commitsOf(record: RunRecord): WhiteBoxEvent[] {
 
 /** The request whose answer `utterance` was: the last one before its onset that was answered with its words. */
 export function requestOf(record: RunRecord, utterance: Utterance): ModelRequest | undefined {
+  return repliesWith(record, utterance).at(-1);
+}
+
+/** All requests before the onset that were answered so. */
+function repliesWith(record: RunRecord, utterance: Utterance): ModelRequest[] {
+  return record.requests.filter(({ atMs, answer }) => atMs * samplesPerMs <= utterance.from && isReplyWith(answer, utterance));
+}
+
+function isReplyWith(text: string, utterance: Utterance): boolean {
   const words = wordsOf(utterance.text);
-  if (words.length === 0) return undefined;
-  return record.requests.findLast(({ atMs, answer }) => {
-    if (atMs * samplesPerMs > utterance.from) return false;
-    const answered = wordsOf(answer);
-    const common = commonStart(words, answered);
-    return common > 0 && common >= Math.min(words.length, answered.length, 6);
-  });
+  const other = wordsOf(text);
+  const common = commonStart(words, other);
+  return common > 0 && common >= Math.min(words.length, other.length, 6);
 }

@@ -145,14 +145,17 @@ export function breakBetween(before: Piece, after: Piece): Break {
   let [low, high] = [last, first];
   while (low < high && isSilent(low)) low += 1;
   while (high > low && isSilent(high - 1)) high -= 1;
-  const stall = Math.max(0, to - from - Math.max(0, right - left));
+  const skipped = Math.max(0, high - low);
+  // Sound that was left out does not make the hole shorter that was heard in its place.
+  const silentJump = Math.max(0, right - left) - skipped;
+  const stall = Math.max(0, to - from - silentJump);
   return {
     from,
     fromMax: Math.min(to, from + silenceAfter(before.template, left)),
     to,
     stallMs: stall / samplesPerMs,
     sourceJump: right - left,
-    skipMs: (high - low) / samplesPerMs,
+    skipMs: skipped / samplesPerMs,
     repeatMs: Math.max(0, last - first) / samplesPerMs,
   };
 }

@@ -102,6 +102,7 @@ function notesOf(now: EvaluationResult, before: EvaluationResult): string[] {
     ...differing('clock', now.clock, before.clock),
     ...differing('seed', String(now.seed), String(before.seed)),
     ...differing('suite', now.suite.name, before.suite.name),
+    ...differing('playout', now.playouts.join(' and '), before.playouts.join(' and ')),
     ...(before.timing.isValid ? [] : ['The older run had no valid timing.']),
   ];
 }
@@ -110,7 +111,7 @@ function notesOf(now: EvaluationResult, before: EvaluationResult): string[] {
 export function comparisonText(comparison: Comparison): string {
   const { beforeVersion, common, onlyBefore, onlyNow, deltas, gatesLost, gatesWon, scenariosLost, scenariosWon, notes } =
     comparison;
-  const list = (name: string, ids: readonly string[]): string[] => (ids.length === 0 ? [] : [`  ${name}: ${ids.join(', ')}`]);
+  const list = (name: string, ids: readonly string[]): string[] => (ids.length === 0 ? [] : [`  ${name}: ${listed(ids)}`]);
   return [
     `Compared with ${beforeVersion}, on ${common} scenarios of both:`,
     ...deltas.map(({ name, before, now, delta, interval }) => {
@@ -127,6 +128,15 @@ export function comparisonText(comparison: Comparison): string {
     comparison.isWorse ? `  WORSE: the total fell by more than ${dropMax}, and not by chance` : '  no significant drop',
     '',
   ].join('\n');
+}
+
+/** More than this can be looked up in the reports. */
+const listMax = 12;
+
+/** The names, up to `listMax` of them, and how many more there are. */
+export function listed(names: readonly string[]): string {
+  const more = names.length - listMax;
+  return `${names.slice(0, listMax).join(', ')}${more > 0 ? `, and ${more} more` : ''}`;
 }
 
 export function signed(value: number | undefined): string {

@@ -163,10 +163,14 @@ export function tradeOffPictures(result: EvaluationResult): { readonly caption: 
             svg: tradeOffChart([], publicAnchors, here),
           },
         ];
-  return result.sweeps.map((sweep) => ({
+  return result.sweeps.map(sweepPicture);
+}
+
+export function sweepPicture(sweep: EndpointingSweep): { readonly caption: string; readonly svg: string } {
+  return {
     caption: `${sweep.dataset}, ${sweep.channel}. ${sweep.note}`,
     svg: tradeOffChart(sweepLines(sweep), sweep.anchors.length > 0 ? sweep.anchors : publicAnchors, undefined),
-  }));
+  };
 }
 
 const sweepColours = ['agent', 'caller', 'request', 'hold', 'resume', 'cut'];

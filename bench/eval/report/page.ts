@@ -1,9 +1,10 @@
 /** `report.html`: one file that fetches nothing and runs nothing, for the screen (light and dark), the telephone and paper. Pure. */
 import { escapeText } from '../../../load/rig/charts.js';
 import type { EvaluationResult, GateFigures, ScenarioFigures, Scores } from '../result.js';
-import { type Comparison, dropMax, signed } from './baseline.js';
+import { type Comparison, dropMax, listed, signed } from './baseline.js';
 import { honesty } from './honesty.js';
 import { inUnit, metricGroups } from './metric-names.js';
+import { figure, htmlPage, section } from './page-parts.js';
 import {
   ecdfPictures,
   gapPicture,
@@ -15,7 +16,6 @@ import {
 } from './page-pictures.js';
 import { publicSource } from './public-anchors.js';
 import { type TrendPoint, totalMin, trendChart } from './score-bars.js';
-import { colours, pageStyle, pictureStyle } from './style.js';
 
 export type PageTimeline = { readonly name: string; readonly figures: ScenarioFigures; readonly svg: string };
 
@@ -76,7 +76,7 @@ export function reportPage(result: EvaluationResult, extras: PageExtras): string
     scenarioTable(result, extras),
     footer(result),
   ];
-  return `<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1"><title>${escapeText(title)}</title><style>${colours(':root')}${pageStyle}${pictureStyle}</style></head><body><main>${body.join('\n')}</main></body></html>\n`;
+  return htmlPage(title, body);
 }
 
 function scoreNote(isCompared: boolean): string {
@@ -85,18 +85,6 @@ function scoreNote(isCompared: boolean): string {
 
 const gapLegend =
   '<span class="key"><i class="b-agent"></i>plain turns</span><span class="key"><i class="b-hold"></i>dictation (0.7 s more are allowed)</span><span class="key"><i class="b-caller"></i>after an interruption</span> p50 and p95: every turn that is judged by its gap.';
-
-function section(title: string, content: readonly string[]): string {
-  const shown = content.filter((each) => each !== '');
-  return shown.length === 0 ? '' : `<section><h2>${escapeText(title)}</h2>${shown.join('\n')}</section>`;
-}
-
-/** `note` is HTML. */
-function figure(caption: string, svg: string, note = ''): string {
-  if (svg === '') return '';
-  const head = caption === '' ? '' : `<b>${escapeText(caption)}</b>`;
-  return `<figure><div class="scroll">${svg}</div>${head === '' && note === '' ? '' : `<figcaption>${head} ${note}</figcaption>`}</figure>`;
-}
 
 function header(result: EvaluationResult): string {
   const { suite, profile, seed, clock, playouts, scenarios } = result;
@@ -182,7 +170,7 @@ function comparisonSection(comparison: Comparison): string {
   ] as const;
   const items = [
     ...comparison.notes,
-    ...lists.flatMap(([name, ids]) => (ids.length === 0 ? [] : [`${name}: ${ids.join(', ')}`])),
+    ...lists.flatMap(([name, ids]) => (ids.length === 0 ? [] : [`${name}: ${listed(ids)}`])),
   ].map((item) => `<li>${escapeText(item)}</li>`);
   const word = comparison.isWorse
     ? `<b class="bad">The total fell by more than ${dropMax}, and not by chance.</b>`

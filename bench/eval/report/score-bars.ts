@@ -150,7 +150,7 @@ export function trendChart(points: readonly TrendPoint[]): string {
     element('path', { class: 'line', style: 'stroke:var(--ink);stroke-width:2.2', d: pathOf(total) }),
     ...total.map(([cx, cy]) => element('circle', { style: 'fill:var(--ink)', cx, cy, r: 2.6 })),
     ...spread(ends).map(({ text, at, colour }) =>
-      label(text, { class: `small halo strong f-${colour}`, x: frame.right - textWidth(text, 9.5) - 3, y: at - 3 }),
+      label(text, { class: `small halo strong f-${colour}`, x: frame.right - textWidth(text, 9.5) - 10, y: at - 3 }),
     ),
   );
 }

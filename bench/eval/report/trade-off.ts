@@ -14,6 +14,10 @@ export type OperatingPoint = { readonly name: string; readonly delayMs: number; 
 
 export const tradeOffRange = { delayMaxMs: 1800, cutOffMax: 0.6 } as const;
 
+/** Names of our lines stand at the upper right, where no line runs. */
+const keyFromMs = 1320;
+const keyStep = 18;
+
 export function tradeOffChart(
   lines: readonly TradeOffLine[],
   anchors: readonly AnchorPoint[],
@@ -36,9 +40,8 @@ export function tradeOffChart(
   for (const { name, cutOffRatio, meanDelayMs } of anchors)
     if (meanDelayMs !== undefined) named.set(name, [...(named.get(name) ?? []), { delayMs: meanDelayMs, cutOffRatio }]);
   const publicLines = [...named].map(([name, points]) => {
-    const sorted = [...points].sort((a, b) => a.delayMs - b.delayMs);
+    const sorted = inRange(points);
     const at = sorted.map((point) => [x(point.delayMs), y(point.cutOffRatio)] as const);
-    const first = at[0]!;
     return element(
       'g',
       { class: 'anchor' },
@@ -50,13 +53,17 @@ export function tradeOffChart(
           hint(`${name}: ${percent(sorted[index]!.cutOffRatio)} at ${Math.round(sorted[index]!.delayMs)} ms (different data)`),
         ),
       ),
-      label(`${name} (public)`, { class: 'tick halo', x: first[0] + 8, y: first[1] + 2 }),
     );
   });
+  const publicNames = [...named].flatMap(([name, points]) => {
+    const first = inRange(points)[0];
+    if (first === undefined) return [];
+    const place = { class: 'tick halo', x: x(first.delayMs) + 8, y: y(first.cutOffRatio) - 4 };
+    return [label(`${name} (different data)`, place)];
+  });
   const ourLines = lines.map(({ name, colour, points }) => {
-    const sorted = [...points].sort((a, b) => a.delayMs - b.delayMs);
+    const sorted = inRange(points);
     const at = sorted.map((point) => [x(point.delayMs), y(point.cutOffRatio)] as const);
-    const first = at[0];
     return element(
       'g',
       {},
@@ -70,8 +77,14 @@ export function tradeOffChart(
           ),
         ),
       ),
-      first === undefined ? '' : label(name, { class: `strong halo f-${colour}`, x: first[0] + 8, y: first[1] - 3 }),
     );
+  });
+  const keys = lines.flatMap(({ name, colour }, index) => {
+    const [left, middle] = [x(keyFromMs), y(tradeOffRange.cutOffMax) + (index + 1) * keyStep];
+    return [
+      element('path', { class: `line s-${colour}`, d: trace`M${left} ${middle}h22` }),
+      label(name, { class: 'strong halo', x: left + 30, y: middle + 4 }),
+    ];
   });
   const here =
     operating === undefined
@@ -86,7 +99,14 @@ export function tradeOffChart(
           }),
           label(operating.name, { class: 'strong halo f-cut', x: x(operating.delayMs) + 10, y: y(operating.cutOffRatio) - 6 }),
         );
-  return plotted('False cut-ins against endpoint delay', frame, ...publicLines, ...ourLines, here);
+  return plotted('False cut-ins against endpoint delay', frame, ...publicLines, ...ourLines, ...publicNames, ...keys, here);
+}
+
+/** What lies outside the picture is not drawn at its edge, where it would be read as a value. */
+function inRange<Point extends { readonly delayMs: number; readonly cutOffRatio: number }>(points: readonly Point[]): Point[] {
+  return points
+    .filter(({ delayMs, cutOffRatio }) => delayMs <= tradeOffRange.delayMaxMs && cutOffRatio <= tradeOffRange.cutOffMax)
+    .sort((a, b) => a.delayMs - b.delayMs);
 }
 
 function percent(ratio: number): string {

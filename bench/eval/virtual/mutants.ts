@@ -8,8 +8,9 @@ import type { ToTts } from '../../../src/shared/links.js';
 import { hopSamples, inputRateHz } from '../../../src/shared/units.js';
 import type { AgentConfig } from '../../../src/store/agents.js';
 import { pacing } from '../../../src/tts/pacing.js';
-import { type TurnSettings, turnDefaults } from '../../../src/turn/settings.js';
+import { type TurnSettings, turnDefaults, turnRanges } from '../../../src/turn/settings.js';
 import type { SpeechModel } from '../../../src/vad/detector.js';
+import type { GateSettings } from '../../../src/vad/gate.js';
 import { rowSamples } from '../../../src/vad/model.js';
 import { StarvingTts } from './starving-tts.js';
 import type { EngineVariation, MessageChanges } from './variation.js';
@@ -39,6 +40,13 @@ const endAfter = (delayMs: number): TurnNumbers => ({
   delaySpellingMs: delayMs,
   delayMinMs: delayMs,
 });
+
+/** However much quieter than the caller it is (dB): it begins speech, and is taken for the caller's. */
+const anyLevel: Partial<GateSettings> = { belowCallerDb: 120, belowCallerWhileAgentSpeaksDb: 120 };
+const anybodyIsTheCaller: TurnNumbers = {
+  otherTalkerDb: turnRanges.otherTalkerDb[1],
+  otherTalkerSilentDb: turnRanges.otherTalkerSilentDb[1],
+};
 
 /** Cut at the first evidence, and nothing takes it back. */
 const alwaysCut: TurnNumbers = { cutStrongMs: 0, cutStrongProbability: 0, cutAnyMs: 0, firstSpeechGuardMs: 0, undoMs: 0 };
@@ -151,8 +159,8 @@ export const mutants: readonly Mutant[] = [
     agent: withTurn(() => alwaysCut),
   }),
   mutant('echo-off', ['D4 echo', 'D3'], 'nothing is done against the agent hearing itself', {
-    gate: { onProbabilityWhileAgentSpeaks: 0.5, echoLikenessMin: 2 },
-    agent: withTurn(() => ({ echoRatio: 2, firstSpeechGuardMs: 0, falseHoldWindowMs: 0 })),
+    gate: { onProbabilityWhileAgentSpeaks: 0.5, echoLikenessMin: 2, ...anyLevel },
+    agent: withTurn(() => ({ echoRatio: 2, firstSpeechGuardMs: 0, falseHoldWindowMs: 0, ...anybodyIsTheCaller })),
   }),
   mutant('slow-onset', ['D3'], 'speech over the agent counts after 600 ms', {
     gate: { startHopsWhileAgentSpeaksMin: Math.ceil(600 / hopMs), sureProbability: 2 },

@@ -1,0 +1,77 @@
+/**
+ * That the evaluator sees what is broken, and that a run comes out the same in any process: a scenario for each mutant. All of them on the whole suite take
+ * ten minutes: `npm run eval -- --mutant all`.
+ */
+import { test } from 'tap';
+import { measureInProcesses } from '../bench/eval/measured-run.js';
+import { namedOpener } from '../bench/eval/named-openers.js';
+import type { ScenarioFigures } from '../bench/eval/result.js';
+import { scoresOf } from '../bench/eval/score.js';
+import { loadSuite } from '../bench/eval/suite.js';
+import { variationFigures } from '../bench/eval/variations.js';
+import { mutants } from '../bench/eval/virtual/mutants.js';
+
+/** Where each shows at its clearest. */
+const places: Readonly<Record<string, string>> = {
+  'late-end': 'a-question-short',
+  'early-end': 'b-1200-plain-phrase',
+  deaf: 'e-0800-command',
+  'long-tail': 'e-0800-command',
+  'stops-at-any-sound': 'g-door',
+  'echo-off': 'h-20db-250',
+  'slow-onset': 'e-0800-command',
+  'hard-cut': 'e-0800-command',
+  'resume-from-start': 'j-so-350',
+  'resume-ahead': 'j-so-350',
+  'remembers-unheard': 'e-0800-command',
+  'answers-halves': 'k-second-0900',
+  starved: 'a-question-short',
+  'idle-at-random': 'm-long-silence',
+};
+const settings = { profile: 'reference', seed: 1, playout: 'buffered' } as const;
+const setting = { clock: 'virtual', profile: 'reference' } as const;
+const processes = 2;
+const draws = 10;
+
+type Run = { readonly id: string; readonly agent?: string };
+
+async function measured(runs: readonly Run[], count: number): Promise<ScenarioFigures[]> {
+  const { scenarios } = await loadSuite('all');
+  const tasks = runs.map(({ id, agent }) => ({
+    scenario: scenarios.find((scenario) => scenario.id === id)!,
+    settings,
+    playouts: [settings.playout],
+    ...(agent === undefined ? {} : { opener: namedOpener(agent) }),
+  }));
+  const results = await measureInProcesses(tasks, count, () => undefined);
+  return results.flatMap(({ figures }) => figures ?? []);
+}
+
+test('each mutant falls where it is broken, and the same run gives the same bytes in another process', async (t) => {
+  const ids = [...new Set(Object.values(places))];
+  const runs: Run[] = [
+    ...ids.map((id) => ({ id })),
+    ...mutants.map(({ variation }) => ({ id: places[variation.name]!, agent: variation.name })),
+  ];
+  const figures = await measured(runs, processes);
+  t.equal(figures.length, ids.length + mutants.length, 'nothing is left out');
+  for (const [index, { variation, target }] of mutants.entries()) {
+    const { name } = variation;
+    const base = scoresOf([figures[ids.indexOf(places[name]!)]!], setting, draws);
+    const broken = scoresOf([figures[ids.length + index]!], setting, draws);
+    const { isCaught, targetDelta, failedGates } = variationFigures({ name, kind: 'mutant', target }, broken, base);
+    t.equal(
+      isCaught,
+      true,
+      `${name}: ${target.join(', ')} ${targetDelta?.toFixed(1) ?? ''}, gates lost: ${failedGates.join(' ')}`,
+    );
+  }
+  // The same once more, in a process that did other things before.
+  const again = ids.slice(0, 3).reverse();
+  const repeated = await measured(
+    again.map((id) => ({ id })),
+    1,
+  );
+  for (const [index, id] of again.entries())
+    t.equal(JSON.stringify(repeated[index]), JSON.stringify(figures[ids.indexOf(id)]), id);
+});
