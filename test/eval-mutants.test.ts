@@ -6,10 +6,12 @@ import { test } from 'tap';
 import { measureInProcesses } from '../bench/eval/measured-run.js';
 import { namedOpener } from '../bench/eval/named-openers.js';
 import type { ScenarioFigures } from '../bench/eval/result.js';
+import type { Scenario } from '../bench/eval/scenario.js';
 import { scoresOf } from '../bench/eval/score.js';
 import { loadSuite } from '../bench/eval/suite.js';
 import { variationFigures } from '../bench/eval/variations.js';
-import { mutants } from '../bench/eval/virtual/mutants.js';
+import { ablations, mutants } from '../bench/eval/virtual/mutants.js';
+import { gateDefaults, newGate } from '../src/vad/gate.js';
 
 /** Where each shows at its clearest. */
 const places: Readonly<Record<string, string>> = {
@@ -33,12 +35,27 @@ const setting = { clock: 'virtual', profile: 'reference' } as const;
 const processes = 2;
 const draws = 10;
 
+/** A crowd bursts out laughing beside the caller, as loud as the caller is, for `burstMs`; it is no word of anybody's. */
+const burstMs = 900;
+
+function withBurst(scenario: Scenario): Scenario {
+  const { voice, events } = scenario;
+  return {
+    ...scenario,
+    events: events.map((event) => ({ ...event, snr_db: undefined, level_dbfs: voice.level_dbfs, dur: burstMs })),
+  };
+}
+
 type Run = { readonly id: string; readonly agent?: string };
 
-async function measured(runs: readonly Run[], count: number): Promise<ScenarioFigures[]> {
+async function measured(
+  runs: readonly Run[],
+  count: number,
+  change: (scenario: Scenario) => Scenario = (scenario) => scenario,
+): Promise<ScenarioFigures[]> {
   const { scenarios } = await loadSuite('all');
   const tasks = runs.map(({ id, agent }) => ({
-    scenario: scenarios.find((scenario) => scenario.id === id)!,
+    scenario: change(scenarios.find((scenario) => scenario.id === id)!),
     settings,
     playouts: [settings.playout],
     ...(agent === undefined ? {} : { opener: namedOpener(agent) }),
@@ -74,4 +91,17 @@ test('each mutant falls where it is broken, and the same run gives the same byte
   );
   for (const [index, id] of again.entries())
     t.equal(JSON.stringify(repeated[index]), JSON.stringify(figures[ids.indexOf(id)]), id);
+});
+
+test('the speech gate takes the settings of every one of them', async (t) => {
+  for (const { variation } of [...mutants, ...ablations])
+    t.doesNotThrow(() => newGate({ ...gateDefaults, ...variation.gate }), variation.name);
+});
+
+test('no scenario of the suite asks for a cut to be taken back; a burst of voices does', async (t) => {
+  const runs = [{ id: 'i-babble-18' }, { id: 'i-babble-18', agent: 'no-undo' }];
+  const [engine, without] = await measured(runs, processes, withBurst);
+  t.match(engine!.events, [{ effect: 'paused' }]);
+  t.ok(engine!.events[0]!.credit > 0.6, `${engine!.events[0]!.credit}`);
+  t.match(without!.events, [{ effect: 'stopped', credit: 0 }]);
 });

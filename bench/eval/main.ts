@@ -4,8 +4,8 @@
  * into the engine and says how well it converses. Mutants run on the virtual clock. `--bench` adds the endpointing sweep on the scripts; `--suite real`
  * is the sweep on recordings of people alone.
  *
- * Exit status: 0 when all gates hold and the total is at least 8; 1 below, or significantly worse than the baseline; 2 on an error; 3 when the timing was
- * not valid, which gives no score.
+ * Exit status: 0 when all gates hold and the total is at least 8; 1 below, or significantly worse than the baseline, or a mutant was not seen; 2 on an
+ * error; 3 when the timing was not valid, which gives no score.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
@@ -241,7 +241,8 @@ async function evaluate(options: Options): Promise<number> {
       : await writeReport(options.report, result, [], baseline === undefined ? {} : { baseline });
   if (comparison !== undefined) console.log(`\n${comparisonText(comparison)}`);
   const isGood = result.scores.gates.every(({ isJudged, isMet }) => !isJudged || isMet) && result.scores.total.total >= totalMin;
-  return isGood && comparison?.isWorse !== true ? 0 : 1;
+  const isEachCaught = result.variations.every(({ isCaught }) => isCaught !== false);
+  return isGood && isEachCaught && comparison?.isWorse !== true ? 0 : 1;
 }
 
 try {

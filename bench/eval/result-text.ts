@@ -89,7 +89,7 @@ export function variationLine(figures: VariationFigures): string {
   const dims = figures.dims.map(({ id, delta }) => `${id} ${delta === undefined ? '-' : signed(delta)}`).join(' ');
   const caught = kind === 'ablation' ? '' : isCaught === true ? ' caught' : ' NOT CAUGHT';
   const cross = kind === 'ablation' ? [] : crossEffects(figures);
-  return `${kind} ${name.padEnd(20)} total ${total.toFixed(2)} (${signed(totalDelta)}) ${dims}${target.length === 0 ? '' : ` target ${target.join(', ')}${targetDelta === undefined ? '' : ` ${signed(targetDelta)}`}`}${caught}${failedGates.length === 0 ? '' : `, fails ${failedGates.join(' ')}`}${cross.length === 0 ? '' : `; besides: ${cross.join(', ')}`}`;
+  return `${kind} ${name.padEnd(20)} total ${total.toFixed(2)} (${signed(totalDelta, 2)}) ${dims}${target.length === 0 ? '' : ` target ${target.join(', ')}${targetDelta === undefined ? '' : ` ${signed(targetDelta)}`}`}${caught}${failedGates.length === 0 ? '' : `, fails ${failedGates.join(' ')}`}${cross.length === 0 ? '' : `; besides: ${cross.join(', ')}`}`;
 }
 
 export function sweepLines({ dataset, rows, anchors, note }: EndpointingSweep): string[] {
@@ -119,6 +119,6 @@ function short(value: number | undefined): string {
   return Math.abs(value) >= 100 ? value.toFixed(0) : Math.abs(value) >= 10 ? value.toFixed(1) : value.toFixed(2);
 }
 
-function signed(value: number): string {
-  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(1)}`;
+function signed(value: number, digits = 1): string {
+  return `${value < 0 ? '−' : '+'}${Math.abs(value).toFixed(digits)}`;
 }

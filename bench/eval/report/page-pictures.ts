@@ -247,12 +247,22 @@ export function variationPicture(result: EvaluationResult, kind: VariationFigure
           ...(gates.length > 3 ? { below: gates.slice(3).join(' ') } : {}),
           shade: gates.length === 0 ? 0 : -0.4,
           isTarget: gates.some(isTarget),
-          note: `aimed at ${variation.target.join(', ')}${variation.targetDelta === undefined ? '' : `: ${deltaText(variation.targetDelta)}`}`,
         },
+        ...(kind === 'mutant' ? [targetCell(variation, full)] : []),
       ],
     };
   });
-  return matrix(kind === 'mutant' ? 'Mutants by dimension' : 'Ablations by dimension', [...dimIds, 'total', 'gates lost'], rows);
+  const columns = [...dimIds, 'total', 'gates lost'];
+  return kind === 'mutant'
+    ? matrix('Mutants by dimension', [...columns, 'aimed at'], rows)
+    : matrix('Ablations by dimension', columns, rows);
+}
+
+/** The part of a dimension that a mutant aims at falls by more than the dimension. */
+function targetCell({ target, targetDelta }: VariationFigures, full: number): Cell {
+  const below = target.join(', ');
+  if (targetDelta === undefined) return { text: '', below, shade: 0 };
+  return { text: deltaText(targetDelta), below, shade: targetDelta / full };
 }
 
 function deltaText(delta: number): string {

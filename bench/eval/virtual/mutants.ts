@@ -210,7 +210,24 @@ export const ablations: readonly Ablation[] = [
   ablation('no-merge', 'a reply that was hardly heard counts as an answer', { agent: withTurn(() => ({ mergeHeardMs: 0 })) }),
   ablation('no-echo-ear', 'the microphone is not compared with the audio that was sent', { gate: { echoLikenessMin: 2 } }),
   ablation('no-echo-rule', 'words are not compared with what the agent says', { agent: withTurn(() => ({ echoRatio: 2 })) }),
+  ablation('no-dictation', 'numbers and addresses end after the neutral silence, too', {
+    agent: withTurn(() => ({
+      delayDictationMs: turnDefaults.delayNeutralMs,
+      delaySpellingMs: turnDefaults.delayNeutralMs,
+    })),
+  }),
+  ablation('no-caller-level', 'how loud the caller is does not matter', {
+    gate: anyLevel,
+    agent: withTurn(() => anybodyIsTheCaller),
+  }),
+  ablation('no-first-guard', 'the first sentence of a call is interrupted like any other', {
+    agent: withTurn(() => ({ firstSpeechGuardMs: 0 })),
+  }),
+  ablation('no-hold-history', 'false alarms make the next ones no harder', { agent: withTurn(() => ({ falseHoldWindowMs: 0 })) }),
+  ablation('no-early-resume', 'a short sound waits for its verdict like a long one', {
+    agent: withTurn(() => ({ falseAlarmMs: 0 })),
+  }),
   ablation('no-level-guard', 'how loud it is does not matter to the speech gate', {
-    gate: { startAboveFloorDb: -100, speechAboveFloorDb: -100 },
+    gate: { startAboveFloorDb: -100, speechAboveFloorDb: -100, restBelowFloorDb: -100 },
   }),
 ];
