@@ -98,7 +98,7 @@ test('the speech gate takes the settings of every one of them', async (t) => {
     t.doesNotThrow(() => newGate({ ...gateDefaults, ...variation.gate }), variation.name);
 });
 
-test('no scenario of the suite asks for a cut to be taken back; a burst of voices does', async (t) => {
+test('a cut made by a burst of voices is taken back', async (t) => {
   const runs = [{ id: 'i-babble-18' }, { id: 'i-babble-18', agent: 'no-undo' }];
   const [engine, without] = await measured(runs, processes, withBurst);
   t.match(engine!.events, [{ effect: 'paused' }]);
