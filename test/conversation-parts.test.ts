@@ -122,6 +122,8 @@ test('the instants of a turn are checked for order, and the overhead leaves endp
   late.mark('committed', 2000);
   late.mark('llmAsked', 2002);
   t.equal(late.overheadMs(), 2 + 3, 'a model that was asked after the commit: from then on');
+  late.pauseAtMs = 2001.5;
+  t.equal(late.overheadMs(), 0.5 + 3, 'and after the word that the caller pauses');
   t.end();
 });
 

@@ -238,6 +238,7 @@ export class Session {
       case 'speech_end':
         this.#records.cost.sttSeconds += message.speechMs / 1000;
         this.#clock.open.mark('speechEnd', this.#clock.instantOf(message.lastSpeechSample));
+        this.#clock.open.pauseAtMs = this.#now();
         this.#outlet.happened(this.#state.turn, { kind: 'speech_end' }, this.#clock.instantOf(message.lastSpeechSample));
         this.#feed({
           type: 'speech_end',

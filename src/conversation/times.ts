@@ -48,6 +48,8 @@ export class TurnTimes {
   readonly #at = new Map<Instant, number>();
   /** When the turn became due by its endpoint delay. */
   dueAtMs = 0;
+  /** When it was known that the caller pauses; nothing is asked of the model before. */
+  pauseAtMs = 0;
   /** Input clock: end of the audio that the final transcript covers, 0 when there was none. */
   finalThroughMs = 0;
 
@@ -120,14 +122,14 @@ export class TurnTimes {
   }
 
   /**
-   * What the engine itself added on the way: between the final transcript (or the commit, when the model was asked after it) and the request to the
-   * model, and between the first chunk (or the commit, if later) and the first frame. Endpointing and the providers' own time are not in it.
+   * What the engine itself added on the way: between the final transcript (or what the question to the model had to wait for after it: the word that
+   * the caller pauses, the commit) and that question, and between the first chunk (or the commit, if later) and the first frame. Endpointing and the providers' own time are not in it.
    */
   overheadMs(): number {
     const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;
     const asked = at('llmAsked');
     const isAskedAtCommit = asked >= at('committed');
-    const request = Math.max(0, asked - Math.max(at('finalAnswered'), isAskedAtCommit ? at('committed') : 0));
+    const request = Math.max(0, asked - Math.max(at('finalAnswered'), this.pauseAtMs, isAskedAtCommit ? at('committed') : 0));
     return request + at('firstFrame') - Math.max(at('firstChunk'), at('committed'));
   }
 
