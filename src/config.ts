@@ -51,7 +51,7 @@ export type Config = {
 /** Settings that no deployment has needed to change so far; their relations are asserted where they are used. */
 export const fixed = {
   /** A VAD pass at most this often. */
-  vadPassMs: 8,
+  vadPassMs: 12,
   /** Timers of all sessions in the conversation thread. */
   conversationTickMs: 10,
   sttPullMs: 40,

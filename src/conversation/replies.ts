@@ -15,6 +15,12 @@ import { toolBounds } from './tools.js';
 /** Adapters read on this long behind the end of an answer, where the provider's count is. */
 const countWaitMs = 1000;
 
+/**
+ * Tokens of a reply come one by one, and a message to another thread costs more than what is in it. Behind its beginning, which is awaited, they are
+ * gathered; what is said first takes longer than that.
+ */
+const gathering = { afterChars: 100, maxMs: 40 } as const;
+
 const brokenOff = ' Sorry, I lost my thread there.';
 
 export class Replies {
@@ -155,14 +161,30 @@ export class Replies {
   // Progress --------------------------------------------------------------------------------------------------------------------------
 
   #text(reply: Reply, delta: string): void {
-    const { clock, links, records } = this.#context;
+    const { clock, records, now } = this.#context;
     clock.of(reply.speech)?.mark('firstToken', reply.firstTokenAtMs);
     if (!this.#isText) {
-      links.toTts({ type: 'text', speech: reply.speech, delta: reply.owesSpace ? ` ${delta}` : delta });
+      if (reply.unsent === '') reply.unsentSinceMs = now();
+      reply.unsent += reply.owesSpace ? ` ${delta}` : delta;
       reply.owesSpace = false;
+      if (reply.text.length <= gathering.afterChars) this.#sendText(reply);
       records.cost.ttsCharacters += delta.length;
     }
     if (reply.isLive && !reply.isCut) this.#tell(reply, delta);
+  }
+
+  /** Text that was gathered goes to the synthesiser. */
+  #sendText(reply: Reply): void {
+    if (reply.unsent === '') return;
+    this.#context.links.toTts({ type: 'text', speech: reply.speech, delta: reply.unsent });
+    reply.unsent = '';
+  }
+
+  /** What there is of the text is spoken without waiting for more. */
+  #pauseText(reply: Reply): void {
+    if (this.#isText) return;
+    this.#sendText(reply);
+    this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
   }
 
   /** The client and the machine learn of text of a live reply. */
@@ -222,7 +244,7 @@ export class Replies {
       this.#text(reply, toolPhrase);
     }
     // Whatever was said so far is spoken while the tools run.
-    if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
+    this.#pauseText(reply);
     if (reply.isLive && !reply.isCut) this.#runTools(reply);
   }
 
@@ -282,7 +304,10 @@ export class Replies {
 
   #done(reply: Reply): void {
     reply.isDone = true;
-    if (!this.#isText) this.#context.links.toTts({ type: 'text_end', speech: reply.speech });
+    if (!this.#isText) {
+      this.#sendText(reply);
+      this.#context.links.toTts({ type: 'text_end', speech: reply.speech });
+    }
     if (reply.isLive && !reply.isCut) this.#finish(reply);
   }
 
@@ -340,8 +365,10 @@ export class Replies {
 
   /** The model or a tool is slow and nothing is heard: something is said meanwhile, as part of the reply. */
   tick(atMs: number, agent: Agent): void {
-    for (const reply of this.#replies.values())
+    for (const reply of this.#replies.values()) {
+      if (reply.unsent !== '' && atMs >= reply.unsentSinceMs + gathering.maxMs) this.#sendText(reply);
       if (reply.toolsDueAtMs !== undefined && atMs >= reply.toolsDueAtMs) this.caughtUp(reply.speech);
+    }
     if (agent.phase !== 'thinking' || agent.isHeldBack) return;
     const reply = this.#replies.get(agent.speech);
     const { softTimeout } = this.#context.profile();
@@ -354,7 +381,7 @@ export class Replies {
     if (phrase.trim() === '') return;
     reply.text += `${phrase} `;
     this.#text(reply, `${phrase} `);
-    if (!this.#isText) this.#context.links.toTts({ type: 'text_pause', speech: reply.speech });
+    this.#pauseText(reply);
   }
 
   // End -------------------------------------------------------------------------------------------------------------------------------

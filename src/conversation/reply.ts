@@ -58,6 +58,9 @@ export class Reply {
   isWaiting = false;
   /** The space between two rounds, which synthesis gets with the next text: both count characters alike. */
   owesSpace = false;
+  /** Text that the synthesiser does not have yet, and since when there is some. */
+  unsent = '';
+  unsentSinceMs = 0;
   /** A request for it is under way. */
   isAsking = false;
   /** Requests made for it, and the last of them whose tokens the provider has told; it does so when the answer is over, if at all. */

@@ -30,6 +30,8 @@ const echoSegmentHops = 8;
 const echoAskHops = 4;
 /** And how often in a longer one the echo is looked for that goes on under it. */
 const echoSearchHops = 16;
+/** While the agent is silent, speech that goes on is told this often. */
+const hopsATelling = 4;
 
 /** Hops of a segment that began at input sample `since`. */
 const ageOf = (since: number, { endSample }: GateHop): number => (endSample - since) / hopSamples;
@@ -64,6 +66,8 @@ export class Listener {
   #hasDipped = false;
   /** The segment has dipped since its HOLD, and the agent may be speaking again. */
   #mayHoldAgain = false;
+  /** Hops of speech since conversation was told of one. */
+  #hopsUntold = 0;
   hasRead = false;
   #echoSegments = 0;
 
@@ -131,7 +135,7 @@ export class Listener {
     if (this.#slot.load(Cell.wantsScores) === 1) {
       this.#emit({ type: 'score', score: Math.round(probability * 1000) / 1000 }, false);
     }
-    if (event !== undefined && event.type !== 'model_stale') this.#report(event, floor === 1, atMs);
+    if (event !== undefined && event.type !== 'model_stale') this.#report(event, floor, atMs);
     this.#reader.publish();
     return event?.type === 'model_stale';
   }
@@ -156,18 +160,26 @@ export class Listener {
     return this.#hasHeld && age <= echoSegmentHops && age % echoAskHops === 0;
   }
 
-  #report(event: Exclude<GateEvent, { type: 'model_stale' }>, isInterruptible: boolean, atMs: number): void {
+  /** `floor`: of the cell, 0 while the agent is silent, 1 while it may be interrupted. */
+  #report(event: Exclude<GateEvent, { type: 'model_stale' }>, floor: number, atMs: number): void {
+    const isInterruptible = floor === 1;
     switch (event.type) {
       case 'speech_start': {
         this.#hasHeld = false;
         const hold = isInterruptible ? this.#raiseHold(event.startSample, atMs) : 0;
         const { startSample, atSample } = event;
         this.#hasDipped = false;
+        this.#hopsUntold = 0;
         this.#emit({ type: 'speech_start', startSample, atSample, hold, decidedAtMs: atMs }, true);
         return;
       }
       case 'speech_hop': {
         const hold = isInterruptible && (!this.#hasHeld || this.#mayHoldAgain) ? this.#raiseHold(event.startSample, atMs) : 0;
+        // Into the agent's silence a caller says what a caller says: nobody acts on a single hop.
+        const isUrgent = hold > 0 || this.#hasDipped || floor !== 0;
+        this.#hopsUntold += 1;
+        if (!isUrgent && this.#hopsUntold < hopsATelling) return;
+        this.#hopsUntold = 0;
         // Recognition pulls its audio by itself; it only has to know that a pause is over.
         this.#emit({ ...event, hold }, this.#hasDipped);
         this.#hasDipped = false;
