@@ -2,7 +2,6 @@
  * A process of callers, started by `crew.ts`: makes its share of the planned calls, each at its instant, and tells what was measured interval by
  * interval. One thread, one timer for all microphones.
  */
-import { setPriority } from 'node:os';
 import { nowMs } from '../../src/shared/clock.js';
 import { EngineError } from '../../src/shared/errors.js';
 import { ms } from '../../src/shared/units.js';
@@ -12,6 +11,7 @@ import { randomOf } from '../providers/seeded.js';
 import { Behaviour, newTally } from './behaviour.js';
 import type { PlannedCall } from './call-plan.js';
 import type { CrewStart, FromCrew, ToCrew } from './crew-messages.js';
+import { goFirst } from './go-first.js';
 import { HearingCaller } from './hearing-caller.js';
 import { LeanCaller } from './lean-caller.js';
 import type { Party } from './party.js';
@@ -19,8 +19,6 @@ import { PreparedAudio } from './prepared-audio.js';
 import { encode, Stages } from './stages.js';
 
 const tickMs = 1000;
-/** Before the engine's threads: a microphone that is late measures nothing. */
-const niceness = -15;
 const connectTimeoutMs = ms(10_000);
 /** Different reasons that are told apart; more are counted together. */
 const failureKindsMax = 50;
@@ -194,14 +192,6 @@ class Callers {
 function reasonOf(error: unknown): string {
   if (error instanceof EngineError) return error.message.replace(/[\w.]+:\d{2,5}/g, '…');
   return error instanceof Error ? error.message : String(error);
-}
-
-function goFirst(): void {
-  try {
-    setPriority(0, niceness);
-  } catch {
-    // No right to it, which `generator_lateness` will show.
-  }
 }
 
 function tell(message: FromCrew): void {

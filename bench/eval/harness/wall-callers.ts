@@ -2,8 +2,10 @@
  * A process of scripted callers in real time, started by `wall.ts`: makes the calls that it is told to, as many at once as it is told, each on its own
  * absolute schedule. One thread, one timer for all microphones.
  */
+
 import WebSocket from 'ws';
 import { Beat } from '../../../load/beat.js';
+import { goFirst } from '../../../load/rig/go-first.js';
 import { EngineError } from '../../../src/shared/errors.js';
 import { ms } from '../../../src/shared/units.js';
 import { CallerDriver, type Outgoing, tickMs } from './caller-driver.js';
@@ -118,6 +120,7 @@ function tell(message: FromCallers): void {
   process.send?.(message);
 }
 
+goFirst();
 const orders = new Map<number, WallCall>();
 const calls = new Map<number, Call>();
 
