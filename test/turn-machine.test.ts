@@ -541,6 +541,9 @@ test('a short sound lets the agent go on at the first quiet, and holds it again 
   table.at(5232, { ...speechHop(0), hold: 2 } as TurnEvent);
   t.match(table.state.agent, { phase: 'held', hold: 2 });
   t.same(types(table.at(5400, { type: 'speech_dip', t0Ms: 5336, speechMs: 380 })), [], 'a longer one waits for its words');
+  const late = speaking();
+  late.at(5000, speechStart(4936, 1));
+  t.same(types(late.at(5210, { type: 'speech_dip', t0Ms: 5146, speechMs: 200 })), [], 'the hole has been heard: no hurry');
   t.end();
 });
 

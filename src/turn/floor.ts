@@ -78,6 +78,9 @@ function judgeOther(work: Work, open: OpenTurn, agent: Extract<Agent, { phase: '
   if (agent.phase === 'held' && work.state.agent.phase === 'held') resume(work, agent.speech, agent.hold, 'other_talker');
 }
 
+/** After so long a hole everybody has heard it: going on and being stopped again by the caller's next word would be worse. */
+const earlyResumeMaxMs = 200;
+
 /**
  * The first 64 ms of quiet in a sound over the agent. A short one is most often a cough or the like: the agent goes on at once instead of at the end
  * of the pause, so that hardly anything of the hole is heard. If there was a word in it after all, the transcript says so.
@@ -86,6 +89,7 @@ export function dipped(work: Work, speechMs: number): void {
   const { agent, open } = work.state;
   if (agent.phase !== 'held' || open === undefined || !work.settings.isInterruptible) return;
   if (wordsOf(open.text).length > 0 || open.closedSpeechMs + speechMs >= work.settings.falseAlarmMs) return;
+  if (work.atMs - agent.sinceMs > earlyResumeMaxMs) return;
   resume(work, agent.speech, agent.hold, 'short');
 }
 
