@@ -27,6 +27,8 @@ const texts = { ...targetTexts, profile: { means: 'delays of the simulated provi
 const samplesWanted = 240;
 const [sampleMinMs, sampleMaxMs] = [1000, 30_000];
 const [probeMinSeconds, probeMaxSeconds] = [2, 30];
+/** The store is full of them within the warm-up, so that it does not look like a leak. */
+const conversationsKept = 100;
 /** After the last call: until every slot has been given back. */
 const settleMs = 3000;
 
@@ -72,7 +74,8 @@ async function run(): Promise<number> {
     profile: profileOf(settings.profile),
     sessions,
     seed,
-    environment: { PARLEY_PROBE_SECONDS: `${probeSeconds}` },
+    // What is kept of conversations is full before anything is judged.
+    environment: { PARLEY_PROBE_SECONDS: `${probeSeconds}`, PARLEY_STORE: `memory:${conversationsKept}` },
   });
   const series = new Series();
   let sampling: Promise<void> = Promise.resolve();

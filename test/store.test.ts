@@ -721,11 +721,15 @@ test('several engines on one Postgres', postgres, async (t) => {
 
 test('the setting says what it may be, and keeps passwords to itself', (t) => {
   t.same(parseStoreUrl('memory'), { kind: 'memory' });
+  t.same(parseStoreUrl('memory:200'), { kind: 'memory', conversationsMax: 200 });
   t.same(parseStoreUrl(storeVariable.fallback), { kind: 'pglite', folder: './parley-data' });
   t.same(parseStoreUrl('pglite:/var/lib/parley data'), { kind: 'pglite', folder: '/var/lib/parley data' });
   t.same(parseStoreUrl('postgres://u:p@h:1/d'), { kind: 'postgres', url: 'postgres://u:p@h:1/d' });
   for (const wrong of [
     '',
+    'memory:',
+    'memory:0',
+    'memory:1e3',
     'pglite:',
     'pglite: ',
     'pglite://x',
@@ -739,7 +743,7 @@ test('the setting says what it may be, and keeps passwords to itself', (t) => {
       t.fail(`${wrong} was taken`);
     } catch (error) {
       t.ok(error instanceof EngineError && error.kind === 'config' && error.message.startsWith('PARLEY_STORE="'), wrong);
-      t.match((error as Error).message, 'pglite:DIR | memory | postgres://');
+      t.match((error as Error).message, 'pglite:DIR | memory | memory:CONVERSATIONS | postgres://');
       t.notMatch((error as Error).message, 'secret');
     }
   }
