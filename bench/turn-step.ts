@@ -41,7 +41,7 @@ const events: readonly Timed[] = [
   [1064, { type: 'speech_start', startMs: 1000, hold: 0 }],
   ...hops(1064, 40, 0),
   [1800, said(1, 'What are your', 1700, false)],
-  [2500, { type: 'speech_end', t0Ms: 2340, speechMs: 1340 }],
+  [2500, { type: 'speech_end', t0Ms: 2340, speechMs: 1340, levelOverCallerDb: 0 }],
   [2600, said(1, 'What are your opening hours?', 2500, true)],
   [2700, { type: 'time' }],
   [3000, { type: 'agent_text', speech: 1, text: 'We are open from nine to five on weekdays, ' }],
@@ -53,7 +53,7 @@ const events: readonly Timed[] = [
   ...hops(4064, 14, 1),
   [4400, said(2, 'No wait', 4350, false)],
   [4600, { type: 'time' }],
-  [4700, { type: 'speech_end', t0Ms: 4560, speechMs: 560 }],
+  [4700, { type: 'speech_end', t0Ms: 4560, speechMs: 560, levelOverCallerDb: 0 }],
   [4800, said(2, 'No, wait, stop.', 4700, true)],
   [5100, { type: 'time' }],
 ];

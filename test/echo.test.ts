@@ -335,7 +335,7 @@ test('the turn machine takes an echo for a false alarm at once', (t) => {
   feed(300, { type: 'audio_started', speech: state.speech });
   feed(1000, { type: 'speech_start', startMs: 940, hold: 1 });
   t.equal(state.agent.phase, 'held');
-  t.match(feed(1130, { type: 'speech_end', t0Ms: 1130, speechMs: 190, isEcho: true }), [
+  t.match(feed(1130, { type: 'speech_end', t0Ms: 1130, speechMs: 190, levelOverCallerDb: 0, isEcho: true }), [
     { type: 'resume', hold: 1, reason: 'echo' },
     { type: 'drop_turn', reason: 'echo' },
   ]);
@@ -344,9 +344,9 @@ test('the turn machine takes an echo for a false alarm at once', (t) => {
 
   // What the caller said before it stands.
   feed(2000, { type: 'speech_start', startMs: 1940, hold: 2 });
-  feed(2300, { type: 'speech_end', t0Ms: 2280, speechMs: 320 });
+  feed(2300, { type: 'speech_end', t0Ms: 2280, speechMs: 320, levelOverCallerDb: 0 });
   feed(2400, { type: 'speech_start', startMs: 2380, hold: 0 });
-  t.same(feed(2500, { type: 'speech_end', t0Ms: 2500, speechMs: 100, isEcho: true }), []);
+  t.same(feed(2500, { type: 'speech_end', t0Ms: 2500, speechMs: 100, levelOverCallerDb: 0, isEcho: true }), []);
   t.match(state, { agent: { phase: 'held' }, open: { isSpeaking: false, t0Ms: 2280, closedSpeechMs: 320 } });
   t.end();
 });

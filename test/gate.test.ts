@@ -115,6 +115,7 @@ test('hysteresis, dip and soft pause', (t) => {
     startSample: 0,
     lastSpeechSample: 11 * hopSamples,
     speechMs: 6 * hopMs,
+    levelOverCallerDb: 0,
   });
   t.end();
 });
@@ -352,6 +353,12 @@ test('how loud a voice is: closures, the tail of a word and a breath before it c
   const hops = levels.map((levelDb) => ({ probability: 0.95, levelDb }));
   const last = feed(gate, hops, {}, 20).at(-1)!.event;
   t.equal(last.type === 'speech_hop' && last.levelOverCallerDb, 0);
+  const end = feed(gate, times(8, 0.01, roomDb), {}, 28).at(-1)!.event;
+  t.equal(end.type === 'speech_end' && end.levelOverCallerDb, 0, 'told at the end, too');
+  const [quiet] = feed(gate, [...times(3, 0.95, -42), ...times(8, 0.01, roomDb)], {}, 36).filter(
+    ({ event }) => event.type === 'speech_end',
+  );
+  t.equal(quiet?.event.type === 'speech_end' && quiet.event.levelOverCallerDb, -16);
   t.end();
 });
 

@@ -101,7 +101,7 @@ test('words without an open turn open one, and the speech they belong to goes on
   t.match(state.open, { isSpeaking: false, text: 'I would', t0Ms: 880 });
   feed(910, { type: 'speech_start', startMs: 300, hold: 0 });
   t.match(state.open, { isSpeaking: true, text: 'I would' }, "the gate's own word of it, late");
-  feed(2192, { type: 'speech_end', t0Ms: 2000, speechMs: 1600 });
+  feed(2192, { type: 'speech_end', t0Ms: 2000, speechMs: 1600, levelOverCallerDb: 0 });
   t.match(feed(2300, words('I would like a pizza.', 2192, true)), [
     { type: 'tentative' },
     { type: 'generate' },

@@ -62,7 +62,10 @@ const speechHop = (continuousMs: number, meanProbability = 0.95, levelOverCaller
   levelOverCallerDb,
   hold: 0,
 });
-const speechEnd = (t0Ms: number, speechMs: number): TurnEvent => ({ type: 'speech_end', t0Ms, speechMs });
+const speechEnd = (t0Ms: number, speechMs: number, levelOverCallerDb = 0): TurnEvent => ({
+  ...{ type: 'speech_end', t0Ms, speechMs },
+  levelOverCallerDb,
+});
 const said = (turn: number, text: string, throughMs: number, isFinal = true): TurnEvent => ({
   type: 'transcript',
   turn,
@@ -570,7 +573,7 @@ test('who is much quieter than the caller does not interrupt, unless it was the 
   t.match(table.at(5260, speechHop(256, 0.95, -10)), [{ type: 'resume', reason: 'other_talker' }]);
   t.same(types(table.at(5400, said(2, 'dinner is nearly ready', 5380, false))), ['tentative'], 'whatever is said');
   const other = { ...table.state };
-  t.same(types(table.at(6000, speechEnd(5900, 900))), [], 'its last words may be for the agent');
+  t.same(types(table.at(6000, speechEnd(5900, 900, -10))), [], 'its last words may be for the agent');
   t.match(table.at(6100, said(2, 'dinner is nearly ready', 5900)).slice(-1), [{ type: 'drop_turn', reason: 'other_talker' }]);
   table.state = other;
   t.match(table.at(5700, speechHop(700, 0.95, -2)), [{ type: 'cut', reason: 'strong_speech' }]);
@@ -591,7 +594,9 @@ test('"stop" counts when the echo canceller has made it quiet; from the next roo
     const table = speaking();
     table.at(5000, speechStart(4936, 1));
     t.match(table.at(5260, speechHop(256, 0.95, levelDb)), [{ type: 'resume', reason: 'other_talker' }]);
-    const types = [speechEnd(5300, 300), said(2, 'stop', 5540)].flatMap((event, index) => table.at(5550 + 50 * index, event));
+    const types = [speechEnd(5300, 300, levelDb), said(2, 'stop', 5540)].flatMap((event, index) =>
+      table.at(5550 + 50 * index, event),
+    );
     t.ok(
       types.some((action) => action.type === type),
       `${levelDb} dB`,
@@ -605,8 +610,15 @@ test('a whole utterance far below the caller is not answered', (t) => {
   table.at(0, { type: 'started', firstMessage: '' });
   table.at(1100, speechStart(1000));
   table.at(1500, speechHop(400, 0.95, -16));
-  t.match(table.at(2192, speechEnd(2000, 1000)), [{ type: 'drop_turn', reason: 'other_talker' }]);
+  t.match(table.at(2192, speechEnd(2000, 1000, -16)), [{ type: 'drop_turn', reason: 'other_talker' }]);
   t.same(types(table.at(2250, said(1, 'Dinner is ready.', 2192))), []);
+
+  table.at(5100, speechStart(5000));
+  t.match(
+    table.at(5352, speechEnd(5160, 160, -16)),
+    [{ type: 'drop_turn', reason: 'other_talker' }],
+    'nor one so short that only its end is told',
+  );
   t.end();
 });
 

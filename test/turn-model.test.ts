@@ -258,7 +258,7 @@ class Turn {
       levelOverCallerDb: 0,
       hold: 0,
     });
-    this.feed(t0Ms + 192, { type: 'speech_end', t0Ms, speechMs: 600 });
+    this.feed(t0Ms + 192, { type: 'speech_end', t0Ms, speechMs: 600, levelOverCallerDb: 0 });
     this.feed(t0Ms + 200, { type: 'transcript', turn: this.state.turn, text, isFinal: true, throughMs: t0Ms + 192 });
   }
 
@@ -384,7 +384,14 @@ test('the STT session hands over the end of the open turn in each pause, and not
   speech({ type: 'speech_dip', isSure: true, atSample: at(5000), lastSpeechSample: at(4936), speechMs: 4000 });
   write(5128);
   t.equal(heard.length, 0, 'a dip is no pause');
-  speech({ type: 'speech_end', startSample: at(900), atSample: at(5128), lastSpeechSample: at(4936), speechMs: 4036 });
+  speech({
+    type: 'speech_end',
+    startSample: at(900),
+    atSample: at(5128),
+    lastSpeechSample: at(4936),
+    speechMs: 4036,
+    levelOverCallerDb: 0,
+  });
   t.equal(heard.length, 1);
   t.equal(heard[0]!.length, at(2000));
   t.same([heard[0]![0], heard[0]!.at(-1)], [3128, 5127], 'the last two seconds, up to where the pause was seen');
@@ -396,7 +403,14 @@ test('the STT session hands over the end of the open turn in each pause, and not
 
   speech({ type: 'speech_start', startSample: at(5400), atSample: at(5500), hold: 0, decidedAtMs: 0 });
   write(6000);
-  speech({ type: 'speech_end', startSample: at(5400), atSample: at(6000), lastSpeechSample: at(5808), speechMs: 400 });
+  speech({
+    type: 'speech_end',
+    startSample: at(5400),
+    atSample: at(6000),
+    lastSpeechSample: at(5808),
+    speechMs: 400,
+    levelOverCallerDb: 0,
+  });
   t.same([heard[1]!.length, heard[1]![0], heard[1]!.at(-1)], [at(2000), 4000, 5999], 'without a hole where recognition paused');
   stt.closeTurn(1, at(6000));
   resolvers[1]!(0.9);

@@ -17,6 +17,8 @@ const texts = [
   '[unintelligible]',
   'hold on',
 ];
+/** The caller's own, somebody else's perhaps, and surely. */
+const levels = fc.constantFrom(0, -10, -16);
 
 type Input = { readonly waitMs: number; readonly make: (state: TurnState, atMs: number) => TurnEvent };
 
@@ -28,19 +30,20 @@ const input: fc.Arbitrary<Input> = fc.record({
       const audible = state.agent.phase === 'speaking' || state.agent.phase === 'held';
       return { type: 'speech_start', startMs: atMs - 64, hold: holds && audible ? 1 + Math.floor(atMs) : 0 };
     }),
-    fc.integer({ min: 32, max: 900 }).map(
-      (continuousMs) => (): TurnEvent => ({
-        type: 'speech_hop',
-        speechMs: continuousMs,
-        continuousMs,
-        meanProbability: 0.9,
-        levelOverCallerDb: 0,
-        hold: 0,
-      }),
+    fc.record({ continuousMs: fc.integer({ min: 32, max: 900 }), levelOverCallerDb: levels }).map(
+      ({ continuousMs, levelOverCallerDb }) =>
+        (): TurnEvent => ({
+          type: 'speech_hop',
+          speechMs: continuousMs,
+          continuousMs,
+          meanProbability: 0.9,
+          levelOverCallerDb,
+          hold: 0,
+        }),
     ),
-    fc.integer({ min: 60, max: 3000 }).map(
-      (speechMs) =>
-        (_state: TurnState, atMs: number): TurnEvent => ({ type: 'speech_end', t0Ms: atMs - 192, speechMs }),
+    fc.record({ speechMs: fc.integer({ min: 60, max: 3000 }), levelOverCallerDb: levels }).map(
+      ({ speechMs, levelOverCallerDb }) =>
+        (_state: TurnState, atMs: number): TurnEvent => ({ type: 'speech_end', t0Ms: atMs - 192, speechMs, levelOverCallerDb }),
     ),
     fc.record({ text: fc.constantFrom(...texts), isFinal: fc.boolean(), late: fc.integer({ min: -1, max: 1 }) }).map(
       ({ text, isFinal, late }) =>

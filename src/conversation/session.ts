@@ -244,6 +244,7 @@ export class Session {
           type: 'speech_end',
           t0Ms: toMs(message.lastSpeechSample),
           speechMs: message.speechMs,
+          levelOverCallerDb: message.levelOverCallerDb,
           ...(message.isEcho === true ? { isEcho: true } : {}),
         });
         return;

@@ -122,8 +122,9 @@ export class TurnTimes {
   }
 
   /**
-   * What the engine itself added on the way: between the final transcript (or what the question to the model had to wait for after it: the word that
-   * the caller pauses, the commit) and that question, and between the first chunk (or the commit, if later) and the first frame. Endpointing and the providers' own time are not in it.
+   * What the engine itself added on the way: between the final transcript (or what the question to the model had to wait for after it:
+   * the word that the caller pauses, the commit) and that question, and between the first chunk (or the commit, if later) and the first
+   * frame. Endpointing and the providers' own time are not in it.
    */
   overheadMs(): number {
     const at = (instant: Instant): number => this.#at.get(instant) ?? Number.NaN;

@@ -46,6 +46,7 @@ export class FleetDesk {
   readonly #timer: NodeJS.Timeout;
   readonly #memberOf: Map<LocalLink, number>;
   readonly #live = new Map<string, Live & { readonly member: number }>();
+  /** Numbers never come again, so it grows by one for each process that was lost. */
   readonly #dead = new Set<number>();
 
   static async open(facts: DeskFacts): Promise<FleetDesk> {

@@ -53,6 +53,8 @@ export type SpeechEvent =
       readonly startSample: number;
       readonly lastSpeechSample: number;
       readonly speechMs: number;
+      /** Of the whole segment; 0 while it is not known how loud the caller is. */
+      readonly levelOverCallerDb: number;
       /** None of it was the caller's: it was the agent's own voice. */
       readonly isEcho?: true;
     }

@@ -40,7 +40,8 @@ export function speechWentOn(work: Work, event: Extract<TurnEvent, { type: 'spee
   });
 }
 
-export function speechEnded(work: Work, t0Ms: number, speechMs: number): void {
+export function speechEnded(work: Work, event: Extract<TurnEvent, { type: 'speech_end' }>): void {
+  const { t0Ms, speechMs, levelOverCallerDb } = event;
   const { open } = work.state;
   if (open === undefined) return;
   openWith(work, {
@@ -48,7 +49,8 @@ export function speechEnded(work: Work, t0Ms: number, speechMs: number): void {
     t0Ms,
     endedAtMs: work.atMs,
     closedSpeechMs: open.closedSpeechMs + speechMs,
-    loudestDb: open.closedSpeechMs === 0 ? open.levelOverCallerDb : Math.max(open.loudestDb, open.levelOverCallerDb),
+    levelOverCallerDb,
+    loudestDb: open.closedSpeechMs === 0 ? levelOverCallerDb : Math.max(open.loudestDb, levelOverCallerDb),
     segmentSpeechMs: 0,
     continuousMs: 0,
     isFinal: open.throughMs >= t0Ms && open.hasTranscript ? open.isFinal : false,

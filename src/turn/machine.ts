@@ -68,7 +68,7 @@ function apply(work: Work, event: TurnEvent): void {
       return;
     case 'speech_end':
       if (event.isEcho === true) echoEnded(work);
-      else speechEnded(work, event.t0Ms, event.speechMs);
+      else speechEnded(work, event);
       return;
     case 'transcript':
       if (event.turn === work.state.turn) transcribed(work, event);

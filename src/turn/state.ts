@@ -120,7 +120,14 @@ export type TurnEvent =
   /** A pause that may become the end. */
   | { readonly type: 'speech_dip'; readonly t0Ms: number; readonly speechMs: number }
   /** `isEcho`: all of the segment was the agent's own voice. */
-  | { readonly type: 'speech_end'; readonly t0Ms: number; readonly speechMs: number; readonly isEcho?: true }
+  | {
+      readonly type: 'speech_end';
+      readonly t0Ms: number;
+      readonly speechMs: number;
+      /** Of the whole segment: hops into the agent's silence are not all told. */
+      readonly levelOverCallerDb: number;
+      readonly isEcho?: true;
+    }
   | {
       readonly type: 'transcript';
       readonly turn: number;

@@ -101,6 +101,19 @@ export type SpeechEvidence = {
   readonly levelOverCallerDb: number;
 };
 
+/** `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. Samples are on the input clock. */
+export type SpeechEnd = {
+  readonly type: 'speech_end';
+  readonly atSample: number;
+  readonly startSample: number;
+  readonly lastSpeechSample: number;
+  readonly speechMs: number;
+  /** As in `SpeechEvidence`, of the whole segment. */
+  readonly levelOverCallerDb: number;
+  /** None of it was the caller's. */
+  readonly isEcho?: true;
+};
+
 /** At most one per hop. `atSample` is the end of the hop that decided it; all samples are on the input clock. */
 export type GateEvent =
   /** `startSample`: start of the first hop of speech. */
@@ -116,16 +129,8 @@ export type GateEvent =
       /** The model hears no speech either; a closure in the middle of a word is quiet, too. */
       readonly isSure: boolean;
     }
-  /** The soft pause. `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. */
-  | {
-      readonly type: 'speech_end';
-      readonly atSample: number;
-      readonly startSample: number;
-      readonly lastSpeechSample: number;
-      readonly speechMs: number;
-      /** None of it was the caller's. */
-      readonly isEcho?: true;
-    }
+  /** The soft pause. */
+  | SpeechEnd
   /** The model should forget what it heard (`SpeechDetector.reset`). */
   | { readonly type: 'model_stale'; readonly atSample: number };
 
@@ -211,15 +216,12 @@ export function endAsEcho(state: GateState, hop: GateHop): GateEvent {
   assert(now.phase === 'open', 'a segment is open');
   trackFloor(state.floor, hop.levelDb, hop.probability < state.settings.offProbability);
   state.now = quietAt();
-  const { startSample, lastSpeechSample, speechHops } = now;
-  return {
-    type: 'speech_end',
-    atSample: hop.endSample,
-    startSample,
-    lastSpeechSample,
-    speechMs: speechHops * hopMs,
-    isEcho: true,
-  };
+  return { ...endOf(state, now, hop.endSample), isEcho: true };
+}
+
+function endOf(state: GateState, { startSample, lastSpeechSample, speechHops, level }: Open, atSample: number): SpeechEnd {
+  const strength = { speechMs: speechHops * hopMs, levelOverCallerDb: overCallerDb(state, level) };
+  return { type: 'speech_end', atSample, startSample, lastSpeechSample, ...strength };
 }
 
 function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
@@ -268,16 +270,17 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
   }
   now.uncountedHops += 1;
-  const { startSample, lastSpeechSample } = now;
   if (now.lowHops >= settings.softPauseHops || now.uncountedHops >= settings.faintHopsMax) {
+    const end = endOf(state, now, hop.endSample);
     learnCaller(state, now);
     state.now = quietAt();
-    return { type: 'speech_end', atSample: hop.endSample, startSample, lastSpeechSample, speechMs: now.speechHops * hopMs };
+    return end;
   }
   const isSure = now.lowHops === settings.dipHops;
   if (!isSure && (now.hasDipped || now.uncountedHops < settings.faintDipHops)) return undefined;
   now.hasDipped = true;
-  return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: now.speechHops * hopMs, isSure };
+  const { lastSpeechSample, speechHops } = now;
+  return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: speechHops * hopMs, isSure };
 }
 
 /** What the hop is without the echo is likely and loud enough to be one of those that begin speech. */
@@ -356,12 +359,16 @@ function weightOf(hop: GateHop, aboveFloorDb: number, settings: GateSettings): n
   return hop.probability >= settings.sureProbability && aboveFloorDb >= settings.sureAboveFloorDb ? 2 : 1;
 }
 
-function evidence({ callerDb }: GateState, { run, speechHops, level }: Open, atSample: number): SpeechEvidence {
+function overCallerDb({ callerDb }: GateState, level: ActiveLevel): number {
+  return callerDb === undefined ? 0 : meanDb(level) - callerDb;
+}
+
+function evidence(state: GateState, { run, speechHops, level }: Open, atSample: number): SpeechEvidence {
   return {
     speechMs: speechHops * hopMs,
     continuousMs: ((atSample - run.startSample) * 1000) / inputRateHz,
     meanProbability: run.probabilitySum / run.hops,
     levelOverFloorDb: run.aboveFloorSumDb / run.hops,
-    levelOverCallerDb: callerDb === undefined ? 0 : meanDb(level) - callerDb,
+    levelOverCallerDb: overCallerDb(state, level),
   };
 }

@@ -166,7 +166,15 @@ export class LoneSession {
     const lastSpeechSample = this.sample;
     this.pass(128);
     const atSample = this.sample;
-    this.session.fromVad({ ...address, type: 'speech_end', startSample, atSample, lastSpeechSample, speechMs: durationMs });
+    this.session.fromVad({
+      ...address,
+      type: 'speech_end',
+      startSample,
+      atSample,
+      lastSpeechSample,
+      speechMs: durationMs,
+      levelOverCallerDb: 0,
+    });
     const instants = { askedAtMs: this.nowMs, answeredAtMs: this.nowMs };
     const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
     this.session.fromStt({ ...address, ...transcript, ...instants });
@@ -204,7 +212,7 @@ export class LoneSession {
     const lastSpeechSample = this.sample;
     this.pass(128);
     const atSample = this.sample;
-    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 544 } as const;
+    const end = { type: 'speech_end', startSample: 0, atSample, lastSpeechSample, speechMs: 544, levelOverCallerDb: 0 } as const;
     this.session.fromVad({ ...address, ...end });
     const transcript = { type: 'transcript', turn, text, isFinal: true, lastSample: atSample, confidence: 1 } as const;
     this.session.fromStt({ ...address, ...transcript, askedAtMs: this.nowMs, answeredAtMs: this.nowMs });
