@@ -191,6 +191,29 @@ test('an echo is told at any delay, level and rate, and a caller over it is hear
   t.end();
 });
 
+test("a caller's word under a loud echo is not lost in it", (t) => {
+  const agent = voice(1.7, 3);
+  const echo = echoOf(agent, 180, 0.3);
+  const line = new Line(agent);
+  const ear = new EchoEar(line.slot, gateDefaults.echoLikenessMin);
+  while (line.at < 0.9 * inputRateHz) line.hear(echo);
+  t.equal(ear.leftDb(line.at, true), silenceDb);
+  for (let hop = 0; hop < 4; hop += 1) line.hear(echo);
+  t.ok(ear.explains(line.at - 4 * hopSamples, line.at), 'an echo alone');
+
+  const from = line.at;
+  const caller = voice(1.7, 8);
+  const mixed = echo.slice();
+  for (let at = from; at < from + 4 * hopSamples; at += hopSamples) {
+    const gain = 10 ** ((rmsLevelDb(echo, at, at + hopSamples) - 3 - rmsLevelDb(caller, at, at + hopSamples)) / 20);
+    for (let index = at; index < at + hopSamples; index += 1) mixed[index] = echo[index]! + gain * caller[index]!;
+  }
+  for (let hop = 0; hop < 8; hop += 1) line.hear(mixed);
+  t.ok(ear.explains(from + 4 * hopSamples, line.at), 'the second half is only echo');
+  t.notOk(ear.explains(from, line.at), 'four hops of a caller before four of echo');
+  t.end();
+});
+
 test('noise is no echo, whatever the agent says', (t) => {
   const agents = [51, 52, 53].map((seed) => voice(1.7, seed));
   fc.assert(
@@ -272,10 +295,20 @@ test('the gate judges what is left of a hop', (t) => {
     [undefined, 'speech_dip', undefined, undefined, undefined, 'speech_end'],
     'and the pause when only the echo goes on',
   );
-
   t.equal(step(gate, hopOf(27))?.type, 'speech_start');
-  t.match(endAsEcho(gate, hopOf(28)), { type: 'speech_end', startSample: 27 * hopSamples, isEcho: true });
-  t.equal(step(gate, hopOf(29))?.type, 'speech_start', 'the next one is its own');
+  const pause = [0.9, 0.9, 0.1, 0.1].map((probability, hop) =>
+    step(gate, hopOf(28 + hop, { probability, levelDb: probability < 0.5 ? -60 : -30, leftDb: silenceDb })),
+  );
+  t.match(
+    pause,
+    [undefined, { type: 'speech_dip', isSure: false }, undefined, { type: 'speech_dip', isSure: true }],
+    'the caller may speak on under the echo: the dip is sure when that is over',
+  );
+  for (const hop of [32, 33, 34, 35]) step(gate, hopOf(hop, { leftDb: silenceDb }));
+
+  t.equal(step(gate, hopOf(36))?.type, 'speech_start');
+  t.match(endAsEcho(gate, hopOf(37)), { type: 'speech_end', startSample: 36 * hopSamples, isEcho: true });
+  t.equal(step(gate, hopOf(38))?.type, 'speech_start', 'the next one is its own');
   t.end();
 });
 

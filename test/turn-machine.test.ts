@@ -482,6 +482,26 @@ test('an echo is judged when the caller has stopped: own words may follow it', (
   t.end();
 });
 
+test('nothing is a false alarm by its first words: the rest of them may still be under way', (t) => {
+  for (const [first, all] of [
+    ['from', 'from noon please'],
+    ['yes', 'yes but wait a moment'],
+    ['so', 'so tell me about sundays'],
+  ] as const) {
+    const table = speaking();
+    table.at(5000, speechStart(4936, 1));
+    table.at(5500, said(2, first, 5250, false));
+    t.same(types(table.at(5900, speechEnd(5700, 600))), [], first);
+    t.ok(types(table.at(6100, said(2, all, 5890))).includes('cut'), all);
+  }
+  const never = speaking();
+  never.at(5000, speechStart(4936, 1));
+  never.at(5500, said(2, 'yes', 5250, false));
+  never.at(5900, speechEnd(5700, 600));
+  t.same(types(never.until(6700)), ['resume', 'drop_turn'], 'but nobody is waited for longer than for a transcript');
+  t.end();
+});
+
 test('everyday words scattered over what the agent says are no echo, and neither is what it has not said yet', (t) => {
   const paragraph =
     'You can cancel it at any time, and if you need any help I can do that for you. The basic plan is the cheap one, the large plan has more support.';

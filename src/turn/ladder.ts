@@ -33,20 +33,27 @@ export function judgeWords(open: OpenTurn, context: LadderContext): Verdict {
   const { settings, agentText, atMs, startedMs } = context;
   const words = wordsOf(open.text);
   if (words.length === 0) return undecided;
-  // An echo may be followed by the caller's own words: only a finished utterance is nothing but echo.
+  // More words may follow, of the caller's own after an echo too: only a whole utterance wants nothing.
+  const nothing = (reason: ResumeReason): Verdict => (isWhole(open, settings, atMs) ? falseAlarm(reason) : undecided);
   const spoken = spokenLately(agentText, atMs - startedMs);
   const isStop = hasStopWord(open.text, settings.language);
-  if ((words.length >= 2 || !isStop) && echoRatio(open.text, spoken) >= settings.echoRatio)
-    return open.isSpeaking ? undecided : falseAlarm('echo');
-  if (isIgnorable(open.text, settings) && !hasAsked(agentText, atMs - startedMs)) {
-    return open.isSpeaking ? undecided : falseAlarm('backchannel');
-  }
+  if ((words.length >= 2 || !isStop) && echoRatio(open.text, spoken) >= settings.echoRatio) return nothing('echo');
+  if (isIgnorable(open.text, settings) && !hasAsked(agentText, atMs - startedMs)) return nothing('backchannel');
   if (isStop) return real('stop_word');
-  if (isFalseStart(open.text, settings.language)) return open.isSpeaking ? undecided : falseAlarm('false_start');
+  if (isFalseStart(open.text, settings.language)) return nothing('false_start');
   if (words.length >= settings.cutWordsMin) return real('words');
   // One word counts when nothing more will come of it: the final, a failed recogniser, or time.
   const isDue = open.isFinal || open.hasProblem || atMs >= open.endedAtMs + settings.verdictMs;
   return !open.isSpeaking && isDue ? real('words') : undecided;
+}
+
+/** No word is shorter. */
+const wordMs = 100;
+
+/** The speech is over, and all of its words are known or will not be any more. */
+function isWhole(open: OpenTurn, settings: TurnSettings, atMs: number): boolean {
+  if (open.isSpeaking) return false;
+  return open.hasProblem || open.throughMs >= open.t0Ms - wordMs || atMs >= open.endedAtMs + settings.verdictMs;
 }
 
 /** The whole ladder, for speech over audible agent audio. */

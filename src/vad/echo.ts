@@ -19,8 +19,14 @@ export const echoLimits = {
   /** A known one so much more than it usually does, in these bounds: rooms that sound on are explained less well than clear ones. */
   usualDb: -10,
   aboveUsualDb: 6,
-  leftDbMin: -9,
+  leftDbMin: -15,
   leftDbMax: -3.5,
+  /** What leaves more than usual by so much is not learnt from: somebody speaks over the echo. */
+  learnAboveUsualDb: 10,
+  /** A segment with more hops than this that are not explained is not all echo, however well the others are. */
+  unexplainedHopsMax: 2,
+  /** Such a hop has this much left under the loudest of the segment, or more: the end of a word in a room has less. */
+  unexplainedDb: -15,
   /** How fast an echo fades away in a room. */
   fadingDbPerHop: -3,
   /** A way that was learnt from so many hops is only followed, every so many hops. */
@@ -36,6 +42,7 @@ const microphoneReach = 4096;
 const leftMax = 10 ** (echoLimits.leftDb / 10);
 /** Share of a new hop in what is usual. */
 const usualShare = 0.1;
+const unexplainedMin = 10 ** (echoLimits.unexplainedDb / 10);
 const fadingRatio = 10 ** (echoLimits.fadingDbPerHop / 10);
 
 /** Of the thread: what is worked on, so that a hop allocates nothing. */
@@ -124,7 +131,7 @@ export class EchoEar {
   }
 
   #follow(path: EchoPath, { reference, microphone }: Lanes, { heard, left }: Powers, from: number): void {
-    if (left > heard / 2) return;
+    if (left > heard / 2 || 10 * Math.log10(left / heard) > this.#usualDb + echoLimits.learnAboveUsualDb) return;
     this.#pathHops += 1;
     if (this.#pathHops <= echoLimits.learntHops || this.#pathHops % echoLimits.followHops === 0)
       path.learn(reference, microphone, from, hopNarrow);
@@ -185,9 +192,20 @@ function lanesOf(slot: Slot, rateHz: number): Lanes {
   };
 }
 
+/** As a whole, and in all but a few hops: two loud ones that are explained well must not hide a caller's word before them. */
 function isExplainedBy(path: EchoPath, { reference, microphone }: Lanes, from: number): boolean {
-  path.measure(reference, microphone, from, microphone.to - from, powers);
-  return isExplained(powers);
+  let [heardSum, leftSum, loudest] = [0, 0, 0];
+  const unexplained: number[] = [];
+  for (let at = from; at < microphone.to; at += hopNarrow) {
+    path.measure(reference, microphone, at, Math.min(hopNarrow, microphone.to - at), powers);
+    const { heard, left } = powers;
+    heardSum += heard;
+    leftSum += left;
+    loudest = Math.max(loudest, heard);
+    if (!isExplained(powers)) unexplained.push(left);
+  }
+  const leastLeft = loudest * unexplainedMin;
+  return leftSum <= heardSum * leftMax && unexplained.filter((left) => left >= leastLeft).length <= echoLimits.unexplainedHopsMax;
 }
 
 const levelOf = (power: number): number => (power > 0 ? 10 * Math.log10(power) : silenceDb);

@@ -153,7 +153,8 @@ type Open = {
   readonly level: ActiveLevel;
   wasAgentAudible: boolean;
   lastSpeechSample: number;
-  /** In a row: hops below `offProbability`, and hops that did not count as speech. */
+  /** In a row: hops below `offProbability`, those and hops that were echo, and hops that did not count as speech. */
+  silentHops: number;
   lowHops: number;
   uncountedHops: number;
   /** The present pause was reported as a dip. */
@@ -237,7 +238,7 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
     const wasAgentAudible = hop.agentAudible;
     state.now = {
       ...{ phase: 'open', startSample, run, speechHops: hops, level, wasAgentAudible },
-      ...{ lastSpeechSample, lowHops: 0, uncountedHops: 0, hasDipped: false },
+      ...{ lastSpeechSample, silentHops: 0, lowHops: 0, uncountedHops: 0, hasDipped: false },
     };
     return { type: 'speech_start', atSample: hop.endSample, startSample, ...evidence(state, state.now, hop.endSample) };
   }
@@ -255,7 +256,9 @@ function stepQuiet(state: GateState, now: Quiet, hop: GateHop, aboveFloorDb: num
 function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: number): GateEvent | undefined {
   const { settings } = state;
   const isEcho = hop.leftDb !== undefined && hop.leftDb - floorDb(state.floor) < settings.speechAboveFloorDb;
-  const isHeard = hop.probability >= settings.offProbability && !isEcho;
+  const isVoice = hop.probability >= settings.offProbability;
+  const isHeard = isVoice && !isEcho;
+  now.silentHops = isVoice ? 0 : now.silentHops + 1;
   now.lowHops = isHeard ? 0 : now.lowHops + 1;
   if (isHeard && aboveFloorDb >= settings.speechAboveFloorDb) {
     if (now.uncountedHops > settings.continuousGapHops) empty(now.run);
@@ -276,7 +279,8 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     state.now = quietAt();
     return end;
   }
-  const isSure = now.lowHops === settings.dipHops;
+  // Under an echo the caller may be speaking on.
+  const isSure = now.silentHops === settings.dipHops;
   if (!isSure && (now.hasDipped || now.uncountedHops < settings.faintDipHops)) return undefined;
   now.hasDipped = true;
   const { lastSpeechSample, speechHops } = now;
