@@ -15,6 +15,7 @@ import { decodeAudio, frameEncoder, type Metadata, parseEvent, parseMetadata } f
 import type { Clip } from './clip.js';
 import { Ear, type EarKind, type HeardReply } from './ear.js';
 import { frameSamples, Microphone } from './microphone.js';
+import { Waiters } from './waiters.js';
 
 const samplesPerMs = inputRateHz / 1000;
 
@@ -64,8 +65,6 @@ export type Said = {
 
 export type Closed = { readonly code: number; readonly reason: string; readonly atMs: number };
 
-type Waiter = { readonly deadlineMs: number; readonly look: (isLast: boolean) => boolean };
-
 export class Caller {
   readonly conversationId: string;
   readonly inputFormat: AudioFormat;
@@ -84,7 +83,7 @@ export class Caller {
   readonly #openedAtMs: number;
   readonly #encode: (frame: Int16Array | undefined) => string;
   readonly #leaveBeat: () => void;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters(() => ({ nowMs: this.nowMs, isOver: this.closed !== undefined }));
   #resumeTimer: NodeJS.Timeout | undefined;
   #interruptionId = Number.NEGATIVE_INFINITY;
   #audioId = Number.NEGATIVE_INFINITY;
@@ -201,19 +200,7 @@ export class Caller {
    * the connection ends.
    */
   waitFor<T>(look: () => T | undefined, timeoutMs: number): Promise<T | undefined> {
-    return new Promise((resolve) => {
-      const waiter: Waiter = {
-        deadlineMs: this.nowMs + timeoutMs,
-        look: (isLast) => {
-          const answer = look();
-          if (answer === undefined && !isLast) return false;
-          this.#waiters.delete(waiter);
-          resolve(answer);
-          return true;
-        },
-      };
-      if (!waiter.look(this.closed !== undefined)) this.#waiters.add(waiter);
-    });
+    return this.#waiters.waitFor(look, timeoutMs);
   }
 
   /** The first reply of which anything became audible at `afterMs` or later. Its onset is known at most 30 ms after it. */
@@ -266,12 +253,7 @@ export class Caller {
   #onBeat(): void {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(this.#encode(this.microphone.takeFrame()));
     this.ear.advanceTo(this.nowMs);
-    this.#askWaiters();
-  }
-
-  #askWaiters(): void {
-    const atMs = this.nowMs;
-    for (const waiter of this.#waiters) waiter.look(this.closed !== undefined || atMs >= waiter.deadlineMs);
+    this.#waiters.ask();
   }
 
   #end(closed: Closed): void {
@@ -280,7 +262,7 @@ export class Caller {
     clearTimeout(this.#resumeTimer);
     this.#leaveBeat();
     this.ear.advanceTo(closed.atMs);
-    this.#askWaiters();
+    this.#waiters.ask();
   }
 
   #receive(text: string, isBinary: boolean, atMs: number): void {
@@ -296,7 +278,7 @@ export class Caller {
     else this.#record(type, details, eventId, atMs);
     if (type === 'interruption') this.#interrupt(eventId, atMs);
     if (type === 'conversation_initiation_metadata') this.#problem('metadata came twice');
-    this.#askWaiters();
+    this.#waiters.ask();
   }
 
   #hear(details: Readonly<Record<string, unknown>>, eventId: number | undefined, atMs: number): void {

@@ -8,7 +8,7 @@ import { fire, type HttpFigures, hasAutocannon } from './rig/autocannon.js';
 import { readFlags } from './rig/flags.js';
 import { resultText } from './rig/load-result.js';
 import { httpUrlOf, openTarget, runLoad, type Target } from './rig/load-run.js';
-import { profileOf, readApiKey, stopOnSignal, targetTexts } from './rig/load-settings.js';
+import { stopOnSignal, targetOf, targetTexts } from './rig/load-settings.js';
 import { Progress } from './rig/progress.js';
 
 const usage = `Asks REST and page routes while calls go on, and shows the calls' figures with and without that.`;
@@ -43,15 +43,7 @@ async function run(): Promise<number> {
   if (!hasAutocannon()) throw new Error('npm run load:http needs the package autocannon: npm install --no-save autocannon');
   const { sessions, seed } = settings;
   const signal = stopOnSignal();
-  const target = await openTarget({
-    url: settings.url,
-    agentId: settings.agent,
-    simulatorUrl: settings.simulator,
-    apiKey: readApiKey(),
-    profile: profileOf(settings.profile),
-    sessions,
-    seed,
-  });
+  const target = await openTarget(targetOf(settings, sessions));
   try {
     const common = {
       sessions,

@@ -9,7 +9,7 @@ import { capacityOf, endedBy, nextSessions, type Tried } from './rig/capacity.js
 import { readFlags } from './rig/flags.js';
 import { type LoadResult, promises } from './rig/load-result.js';
 import { openTarget, runLoad } from './rig/load-run.js';
-import { profileOf, readApiKey, stopOnSignal, targetTexts } from './rig/load-settings.js';
+import { stopOnSignal, targetOf, targetTexts } from './rig/load-settings.js';
 import { Progress } from './rig/progress.js';
 import { machine } from './rig/report.js';
 
@@ -30,15 +30,7 @@ type Settings = NonNullable<ReturnType<typeof readFlags<keyof typeof flags, keyo
 
 async function step(settings: Settings, sessions: number, label: string, signal: AbortSignal): Promise<LoadResult> {
   const { seed } = settings;
-  const target = await openTarget({
-    url: settings.url,
-    agentId: settings.agent,
-    simulatorUrl: settings.simulator,
-    apiKey: readApiKey(),
-    profile: profileOf(settings.profile),
-    sessions,
-    seed,
-  });
+  const target = await openTarget(targetOf(settings, sessions));
   try {
     return await runLoad(target, {
       sessions,

@@ -11,7 +11,7 @@ import { readFlags } from './rig/flags.js';
 import { reportHtml } from './rig/load-report.js';
 import { type LoadResult, parseResult, resultJson, resultText } from './rig/load-result.js';
 import { openTarget, runLoad } from './rig/load-run.js';
-import { profileOf, readApiKey, stopOnSignal, targetTexts } from './rig/load-settings.js';
+import { stopOnSignal, targetOf, targetTexts } from './rig/load-settings.js';
 import { Progress } from './rig/progress.js';
 
 const usage = `Holds many calls at once and checks that every promise of one call still holds.
@@ -37,15 +37,7 @@ async function run(): Promise<number> {
   if (settings === undefined) return 0;
   const old = settings.compare === undefined ? undefined : readResult(settings.compare);
   const { sessions, seed } = settings;
-  const target = await openTarget({
-    url: settings.url,
-    agentId: settings.agent,
-    simulatorUrl: settings.simulator,
-    apiKey: readApiKey(),
-    profile: profileOf(settings.profile),
-    sessions,
-    seed,
-  });
+  const target = await openTarget(targetOf(settings, sessions));
   try {
     const result = await runLoad(target, {
       sessions,

@@ -8,7 +8,7 @@ import { profileNames } from './providers/profile.js';
 import { askEngine } from './rig/engine-figures.js';
 import { readFlags } from './rig/flags.js';
 import { httpUrlOf, openTarget, runLoad, slotsFor, type Target } from './rig/load-run.js';
-import { profileOf, readApiKey, stopOnSignal, targetTexts } from './rig/load-settings.js';
+import { stopOnSignal, targetOf, targetTexts } from './rig/load-settings.js';
 import { openFiles } from './rig/machine-cost.js';
 import { Progress } from './rig/progress.js';
 import { Report } from './rig/report.js';
@@ -70,13 +70,7 @@ async function run(): Promise<number> {
     seed,
   });
   const target = await openTarget({
-    url: settings.url,
-    agentId: settings.agent,
-    simulatorUrl: settings.simulator,
-    apiKey: readApiKey(),
-    profile: profileOf(settings.profile),
-    sessions,
-    seed,
+    ...targetOf(settings, sessions),
     // What is kept of conversations is full before anything is judged.
     environment: { PARLEY_PROBE_SECONDS: `${probeSeconds}`, PARLEY_STORE: `memory:${conversationsKept}` },
   });

@@ -15,6 +15,7 @@ import { addressOf } from '../caller.js';
 import { type Metadata, parseEvent, parseMetadata } from '../client-messages.js';
 import type { Clip } from '../clip.js';
 import { frameSamples } from '../microphone.js';
+import { Waiters } from '../waiters.js';
 import { AudioScan } from './audio-scan.js';
 import type { Party, Reply } from './party.js';
 import { type PreparedAudio, textFrame } from './prepared-audio.js';
@@ -51,7 +52,6 @@ type Heard = {
   playEndMs: number;
   lastChunkMs: number;
 };
-type Waiter = { readonly deadlineMs: number; readonly look: (isLast: boolean) => boolean };
 type Speaking = { readonly frames: readonly Uint8Array[]; readonly firstFrame: number };
 
 export class LeanCaller implements Party {
@@ -66,7 +66,7 @@ export class LeanCaller implements Party {
   readonly #audio: PreparedAudio;
   readonly #scan: AudioScan;
   readonly #leaveBeat: () => void;
-  readonly #waiters = new Set<Waiter>();
+  readonly #waiters = new Waiters(() => ({ nowMs: this.nowMs, isOver: this.closed !== undefined }));
   readonly #replies = new Map<number, Heard>();
   readonly #firstSample: number;
   #nextFrame = 0;
@@ -179,19 +179,7 @@ export class LeanCaller implements Party {
   }
 
   waitFor<T>(look: () => T | undefined, timeoutMs: number): Promise<T | undefined> {
-    return new Promise((resolve) => {
-      const waiter: Waiter = {
-        deadlineMs: this.nowMs + timeoutMs,
-        look: (isLast) => {
-          const answer = look();
-          if (answer === undefined && !isLast) return false;
-          this.#waiters.delete(waiter);
-          resolve(answer);
-          return true;
-        },
-      };
-      if (!waiter.look(this.closed !== undefined)) this.#waiters.add(waiter);
-    });
+    return this.#waiters.waitFor(look, timeoutMs);
   }
 
   async until(atMs: number): Promise<void> {
@@ -249,12 +237,7 @@ export class LeanCaller implements Party {
       if (frame - this.#speaking.firstFrame >= this.#speaking.frames.length) this.#speaking = undefined;
     }
     if (this.#socket.readyState === WebSocket.OPEN) this.#raw.write(bytes);
-    if (this.#waiters.size > 0) this.#askWaiters();
-  }
-
-  #askWaiters(): void {
-    const atMs = this.nowMs;
-    for (const waiter of this.#waiters) waiter.look(this.closed !== undefined || atMs >= waiter.deadlineMs);
+    this.#waiters.ask();
   }
 
   #end(closed: Closed): void {
@@ -262,7 +245,7 @@ export class LeanCaller implements Party {
     this.closed = closed;
     clearTimeout(this.#resumeTimer);
     this.#leaveBeat();
-    this.#askWaiters();
+    this.#waiters.ask();
   }
 
   #receive(bytes: Buffer, isBinary: boolean, atMs: number): void {
@@ -279,7 +262,7 @@ export class LeanCaller implements Party {
     if (type === 'ping') this.#raw.write(textFrame(`{"type":"pong","event_id":${eventId}}`));
     if (type === 'audio') this.#problem('audio event without audio or without event id');
     if (type === 'interruption') this.#interrupt(eventId, atMs);
-    this.#askWaiters();
+    this.#waiters.ask();
   }
 
   #hear({ eventId, durationMs, isFinal, isSilent }: AudioScan, atMs: number): void {
@@ -311,7 +294,7 @@ export class LeanCaller implements Party {
     const times = { firstChunkAtMs: atMs, lastChunkAtMs: atMs, onsetMs: atMs, playEndMs: atMs + durationMs };
     this.#replies.set(eventId, { eventId, ...times, lastChunkMs: durationMs, isComplete: isFinal });
     if (this.#replies.size > repliesMax) this.#replies.delete(this.#replies.keys().next().value!);
-    this.#askWaiters();
+    this.#waiters.ask();
   }
 
   #interrupt(eventId: number | undefined, atMs: number): void {
