@@ -289,26 +289,32 @@ test('the gate judges what is left of a hop', (t) => {
   const gate = newGate();
   for (let hop = 0; hop < 20; hop += 1) t.equal(step(gate, hopOf(hop, { leftDb: silenceDb })), undefined);
   t.equal(step(gate, hopOf(20, { leftDb: -31 }))?.type, 'speech_start', 'a caller over the echo');
-  const ends = Array.from({ length: 6 }, (_, hop) => step(gate, hopOf(21 + hop, { leftDb: silenceDb }))?.type);
+  const ends = Array.from({ length: 12 }, (_, hop) => step(gate, hopOf(21 + hop, { leftDb: silenceDb }))?.type);
   t.same(
     ends,
-    [undefined, 'speech_dip', undefined, undefined, undefined, 'speech_end'],
-    'and the pause when only the echo goes on',
+    [undefined, 'speech_dip', ...new Array<undefined>(9).fill(undefined), 'speech_end'],
+    'and the pause when only the echo goes on; the caller may be speaking under it, so that takes twice as long',
   );
-  t.equal(step(gate, hopOf(27))?.type, 'speech_start');
-  const pause = [0.9, 0.9, 0.1, 0.1].map((probability, hop) =>
-    step(gate, hopOf(28 + hop, { probability, levelDb: probability < 0.5 ? -60 : -30, leftDb: silenceDb })),
+  t.equal(step(gate, hopOf(33))?.type, 'speech_start');
+  const pause = [0.9, 0.9, 0.9, 0.1, 0.1, 0.1].map((probability, hop) =>
+    step(gate, hopOf(34 + hop, { probability, levelDb: probability < 0.5 ? -60 : -30, leftDb: silenceDb })),
   );
   t.match(
     pause,
-    [undefined, { type: 'speech_dip', isSure: false }, undefined, { type: 'speech_dip', isSure: true }],
-    'the caller may speak on under the echo: the dip is sure when that is over',
+    [
+      undefined,
+      { type: 'speech_dip', isSure: false },
+      undefined,
+      undefined,
+      { type: 'speech_dip', isSure: true },
+      { type: 'speech_end', lastSpeechSample: 34 * hopSamples },
+    ],
+    'when the echo is over a dip is sure, and the pause as long as any',
   );
-  for (const hop of [32, 33, 34, 35]) step(gate, hopOf(hop, { leftDb: silenceDb }));
 
-  t.equal(step(gate, hopOf(36))?.type, 'speech_start');
-  t.match(endAsEcho(gate, hopOf(37)), { type: 'speech_end', startSample: 36 * hopSamples, isEcho: true });
-  t.equal(step(gate, hopOf(38))?.type, 'speech_start', 'the next one is its own');
+  t.equal(step(gate, hopOf(40))?.type, 'speech_start');
+  t.match(endAsEcho(gate, hopOf(41)), { type: 'speech_end', startSample: 40 * hopSamples, isEcho: true });
+  t.equal(step(gate, hopOf(42))?.type, 'speech_start', 'the next one is its own');
   t.end();
 });
 

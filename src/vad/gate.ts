@@ -273,7 +273,7 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
     return { type: 'speech_hop', atSample: hop.endSample, startSample: now.startSample, ...strength };
   }
   now.uncountedHops += 1;
-  if (now.lowHops >= settings.softPauseHops || now.uncountedHops >= settings.faintHopsMax) {
+  if (isOver(now, settings)) {
     const end = endOf(state, now, hop.endSample);
     learnCaller(state, now);
     state.now = quietAt();
@@ -285,6 +285,12 @@ function stepOpen(state: GateState, now: Open, hop: GateHop, aboveFloorDb: numbe
   now.hasDipped = true;
   const { lastSpeechSample, speechHops } = now;
   return { type: 'speech_dip', atSample: hop.endSample, lastSpeechSample, speechMs: speechHops * hopMs, isSure };
+}
+
+/** Half a pause must be silence to the model too: under an echo the caller may be speaking on. Longer than twice a pause no echo is waited for. */
+function isOver({ lowHops, silentHops, uncountedHops }: Open, { softPauseHops, faintHopsMax }: GateSettings): boolean {
+  const isPause = lowHops >= softPauseHops && (2 * silentHops >= softPauseHops || lowHops >= 2 * softPauseHops);
+  return isPause || uncountedHops >= faintHopsMax;
 }
 
 /** What the hop is without the echo is likely and loud enough to be one of those that begin speech. */
