@@ -4,15 +4,17 @@
  * engine itself has no code for it.
  */
 
+import { randomOf } from '../../../load/providers/seeded.js';
 import type { ToTts } from '../../../src/shared/links.js';
 import { hopSamples, inputRateHz } from '../../../src/shared/units.js';
 import type { AgentConfig } from '../../../src/store/agents.js';
 import { pacing } from '../../../src/tts/pacing.js';
-import { type TurnSettings, turnDefaults, turnRanges } from '../../../src/turn/settings.js';
+import { turnDefaults, turnRanges } from '../../../src/turn/settings.js';
 import type { SpeechModel } from '../../../src/vad/detector.js';
 import type { GateSettings } from '../../../src/vad/gate.js';
 import { rowSamples } from '../../../src/vad/model.js';
 import { StarvingTts } from './starving-tts.js';
+import { alwaysCut, endAfter, type TurnNumbers, withTurn } from './turn-changes.js';
 import type { EngineVariation, MessageChanges } from './variation.js';
 
 export type Mutant = {
@@ -24,32 +26,12 @@ export type Mutant = {
 
 export type Ablation = Pick<Mutant, 'what' | 'variation'>;
 
-type TurnNumbers = Partial<{ readonly [Name in keyof TurnSettings as TurnSettings[Name] extends number ? Name : never]: number }>;
-
-const withTurn = (settings: () => TurnNumbers) => (agent: AgentConfig) => ({
-  ...agent,
-  parley: { ...agent.parley, turn: { ...agent.parley.turn, ...settings() } },
-});
-
-/** The same silence whatever was said. */
-const endAfter = (delayMs: number): TurnNumbers => ({
-  delayCompleteMs: delayMs,
-  delayShortAnswerMs: delayMs,
-  delayNeutralMs: delayMs,
-  delayUnfinishedMs: delayMs,
-  delaySpellingMs: delayMs,
-  delayMinMs: delayMs,
-});
-
 /** However much quieter than the caller it is (dB): it begins speech, and is taken for the caller's. */
 const anyLevel: Partial<GateSettings> = { belowCallerDb: 120, belowCallerWhileAgentSpeaksDb: 120 };
 const anybodyIsTheCaller: TurnNumbers = {
   otherTalkerDb: turnRanges.otherTalkerDb[1],
   otherTalkerSilentDb: turnRanges.otherTalkerSilentDb[1],
 };
-
-/** Cut at the first evidence, and nothing takes it back. */
-const alwaysCut: TurnNumbers = { cutStrongMs: 0, cutStrongProbability: 0, cutAnyMs: 0, firstSpeechGuardMs: 0, undoMs: 0 };
 
 function deafTo(agent: AgentConfig): AgentConfig {
   const { conversation_config: config } = agent;
@@ -186,8 +168,8 @@ export const mutants: readonly Mutant[] = [
     tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 300 }),
   }),
   mutant('idle-at-random', ['D6 idle'], 'the idle prompt comes when it likes', {
-    agent: withTurn(() => {
-      const idleMs = 1000 + Math.round(Math.random() * 4000);
+    agent: withTurn(({ agent_id: id }) => {
+      const idleMs = 1000 + Math.round(randomOf(1, 'idle', id)() * 4000);
       return { idleMs, firstWaitMs: idleMs, idlePromptsMax: 9 };
     }),
   }),
