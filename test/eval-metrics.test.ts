@@ -250,6 +250,24 @@ test('the idle prompt within half a second of its time', async (t) => {
   t.equal(analyse(base(9000).build()).idle[0]!.isMet, false);
 });
 
+test('outside the family of silences a prompt is wrong only when it does not come by its setting', async (t) => {
+  const prompted = (onsetMs: number) =>
+    analyse(
+      new RunBuilder('E')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 3000)
+        .turn('t2', 3000, 400, 'Stop it.', 'interrupt')
+        .reply(2, onsetMs, 800)
+        .build(),
+    );
+  const due = prompted(5000 + 7300);
+  t.equal(due.utterances[1]!.cause, 'idle_prompt');
+  t.same(due.idle, []);
+  for (const onsetMs of [5000 + 6300, 5000 + 7700])
+    t.match(prompted(onsetMs).idle, [{ kind: 'nothing_unprompted', isMet: false }]);
+});
+
 test('a mute agent has nothing on its credit; figures are the same for the same record', async (t) => {
   const mute = new RunBuilder('E')
     .turn('t1', 500, 1000, 'I want,')
