@@ -189,6 +189,22 @@ test('an agent that goes on has not yielded, and what comes back later is stale'
   t.equal(late!.staleCount, 1);
 });
 
+test('who interrupts in a stall of the agent has interrupted it; who speaks into a longer silence has not', async (t) => {
+  const cutShort = (beginMs: number) =>
+    analyse(
+      new RunBuilder('E')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 6000, [{ fromMs: 0, countMs: 1650 }])
+        .turn('t2', beginMs, 800, 'Stop it.', 'interrupt')
+        .commit(beginMs + 1000)
+        .reply(2, beginMs + 1300, 1500)
+        .build(),
+    ).interruptions[0]!;
+  t.match(cutShort(3650 + 250), { eventId: 1, isYielded: true, stopMs: 0 });
+  t.match(cutShort(3650 + 900), { eventId: undefined, isYielded: false });
+});
+
 test('what is not meant for the agent: ignored, paused, stopped, answered', async (t) => {
   const base = (pieces?: Parameters<RunBuilder['reply']>[3]): RunBuilder =>
     new RunBuilder('G')

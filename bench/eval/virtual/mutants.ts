@@ -165,7 +165,8 @@ export const mutants: readonly Mutant[] = [
     messages: keepReplies,
   }),
   mutant('starved', ['D6 stut'], 'synthesis is late every 700 ms', {
-    tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 300 }),
+    // Long enough for a stutter, too short to be taken for a reaction to what the caller does.
+    tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 90 }),
   }),
   mutant('idle-at-random', ['D6 idle'], 'the idle prompt comes when it likes', {
     agent: withTurn(({ agent_id: id }) => {
