@@ -284,6 +284,22 @@ test('outside the family of silences a prompt is wrong only when it does not com
     t.match(prompted(onsetMs).idle, [{ kind: 'nothing_unprompted', isMet: false }]);
 });
 
+test('a silence of the script excuses nobody who speaks into it', async (t) => {
+  const spokenInto = (kind: 'silence' | 'cough') =>
+    analyse(
+      new RunBuilder('M')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 1000)
+        .event('quiet', kind, 3000, 4000)
+        .reply(2, 4500, 800)
+        .build(),
+    );
+  t.match(spokenInto('silence').idle, [{ kind: 'nothing_unprompted', isMet: false }]);
+  const caused = spokenInto('cough');
+  t.match([caused.idle, caused.events[0]!.isSpurious], [[{ kind: 'nothing_unprompted', isMet: true }], true], 'judged there');
+});
+
 test('a mute agent has nothing on its credit; figures are the same for the same record', async (t) => {
   const mute = new RunBuilder('E')
     .turn('t1', 500, 1000, 'I want,')

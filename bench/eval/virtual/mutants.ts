@@ -4,7 +4,6 @@
  * engine itself has no code for it.
  */
 
-import { randomOf } from '../../../load/providers/seeded.js';
 import type { ToTts } from '../../../src/shared/links.js';
 import { hopSamples, inputRateHz } from '../../../src/shared/units.js';
 import type { AgentConfig } from '../../../src/store/agents.js';
@@ -169,8 +168,9 @@ export const mutants: readonly Mutant[] = [
     tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 90 }),
   }),
   mutant('idle-at-random', ['D6 idle'], 'the idle prompt comes when it likes', {
-    agent: withTurn(({ agent_id: id }) => {
-      const idleMs = 1000 + Math.round(randomOf(1, 'idle', id)() * 4000);
+    agent: withTurn(() => {
+      // The virtual clock's own randomness: the same for a seed.
+      const idleMs = 1000 + Math.round(Math.random() * 4000);
       return { idleMs, firstWaitMs: idleMs, idlePromptsMax: 9 };
     }),
   }),

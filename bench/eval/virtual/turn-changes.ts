@@ -8,10 +8,10 @@ export type TurnNumbers = Partial<{
 
 /** `settings` is asked anew for every agent. */
 export const withTurn =
-  (settings: (agent: AgentConfig) => TurnNumbers) =>
+  (settings: () => TurnNumbers) =>
   (agent: AgentConfig): AgentConfig => ({
     ...agent,
-    parley: { ...agent.parley, turn: { ...agent.parley.turn, ...settings(agent) } },
+    parley: { ...agent.parley, turn: { ...agent.parley.turn, ...settings() } },
   });
 
 /** The same silence whatever was said: every delay lies between these two. */
