@@ -202,7 +202,7 @@ test('who interrupts in a stall of the agent has interrupted it; who speaks into
         .build(),
     ).interruptions[0]!;
   t.match(cutShort(3650 + 250), { eventId: 1, isYielded: true, stopMs: 0 });
-  t.match(cutShort(3650 + 900), { eventId: undefined, isYielded: false });
+  t.match(cutShort(3650 + 350), { eventId: undefined, isYielded: false });
 });
 
 test('what is not meant for the agent: ignored, paused, stopped, answered', async (t) => {

@@ -73,7 +73,7 @@ function utteranceAt(scene: Scene, begin: number): Utterance | undefined {
   const { utterances } = scene.lane;
   return (
     utterances.findLast(({ from, toMax }) => from < begin + collisionMs * samplesPerMs && toMax > begin) ??
-    utterances.findLast(({ to, isComplete }) => !isComplete && to <= begin && to > begin - collisionMs * samplesPerMs)
+    utterances.findLast(({ to, isComplete }) => !isComplete && to <= begin && to > begin - stopSilenceMs * samplesPerMs)
   );
 }
 
