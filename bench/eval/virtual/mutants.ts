@@ -4,7 +4,6 @@
  * engine itself has no code for it.
  */
 
-import type { ToTts } from '../../../src/shared/links.js';
 import { hopSamples, inputRateHz } from '../../../src/shared/units.js';
 import type { AgentConfig } from '../../../src/store/agents.js';
 import { pacing } from '../../../src/tts/pacing.js';
@@ -12,9 +11,10 @@ import { turnDefaults, turnRanges } from '../../../src/turn/settings.js';
 import type { SpeechModel } from '../../../src/vad/detector.js';
 import type { GateSettings } from '../../../src/vad/gate.js';
 import { rowSamples } from '../../../src/vad/model.js';
+import { keepReplies } from './keep-replies.js';
 import { StarvingTts } from './starving-tts.js';
 import { alwaysCut, endAfter, type TurnNumbers, withTurn } from './turn-changes.js';
-import type { EngineVariation, MessageChanges } from './variation.js';
+import type { EngineVariation } from './variation.js';
 
 export type Mutant = {
   /** What must fall by three points, or fail: dimensions, parts of them, gates. */
@@ -73,36 +73,6 @@ function lateInterruptions(send: (text: string) => void): (text: string) => void
     setTimeout(() => {
       for (const late of waiting.splice(0)) send(late);
     }, tailMs);
-  };
-}
-
-type Release = Extract<ToTts, { type: 'release' }>;
-
-/** A reply that was on its way when the caller went on is not thrown away: it is heard before the next one. */
-function keepReplies(): MessageChanges {
-  const released = new Map<number, Release>();
-  const kept: Release[] = [];
-  return {
-    conversationToTts: (message) => {
-      switch (message.type) {
-        case 'release':
-          released.set(message.speech, message);
-          return [...kept.splice(0).map((earlier) => ({ ...earlier, epoch: message.epoch })), message];
-        case 'cut':
-          released.delete(message.speech);
-          return message;
-        case 'discard': {
-          const release = released.get(message.speech);
-          if (release === undefined) return message;
-          kept.push(release);
-          // Its words have come to an end.
-          const { slot, generation, speech } = message;
-          return { slot, generation, speech, type: 'text_end' };
-        }
-        default:
-          return message;
-      }
-    },
   };
 }
 
