@@ -5,10 +5,13 @@ import fc from 'fast-check';
 import { test } from 'tap';
 import { Channel, delayBetween } from '../bench/eval/clips/channel.js';
 import { ClipMaker } from '../bench/eval/clips/clip-maker.js';
+import { espeakVersion } from '../bench/eval/clips/espeak.js';
 import { RoomNoise } from '../bench/eval/clips/filters.js';
 import { innerSilences, labelledClip } from '../bench/eval/clips/labels.js';
 import { soundLevelDb, speechLevelDb } from '../bench/eval/clips/levels.js';
 import { pitchOf } from '../bench/eval/clips/pitch.js';
+import { programOf } from '../bench/eval/clips/voice-set.js';
+import { ableToRun } from '../bench/eval/evaluate.js';
 import { loadRealSet, readManifest } from '../bench/eval/real/recordings.js';
 import { type ChannelSetting, families, type Scenario } from '../bench/eval/scenario.js';
 import { turnNames } from '../bench/eval/scenario-rules.js';
@@ -283,6 +286,59 @@ test('clips of a scenario: a part for each step, a sound for each event that has
   t.equal(hangUp.events.size, 0);
 });
 
+/** As on a machine on which no program is installed. */
+function withoutPrograms(t: { testdir: () => string; teardown: (run: () => void) => void }): void {
+  const { PATH } = process.env;
+  t.teardown(() => {
+    process.env['PATH'] = PATH;
+  });
+  process.env['PATH'] = t.testdir();
+}
+
+test('voices of a program that is not installed are missed by name, and only who needs them is left out', async (t) => {
+  withoutPrograms(t);
+  await t.rejects(programOf('espeak'), { kind: 'missing', message: /espeak-ng, which is not installed/ });
+  t.equal(await programOf('flite'), 'flite');
+  const maker = await ClipMaker.open({ folder: t.testdir() });
+  t.same(
+    maker.voices.filter((voice) => voice.startsWith('espeak')),
+    [],
+  );
+  const [scenario] = (await loadSuite('all', { ids: ['a-yes-no-1'] })).scenarios;
+  const other = { ...scenario!, id: 'a-other-voice', voice: { ...scenario!.voice, name: 'espeak-m1' } };
+  const { able, leftOut } = await ableToRun([scenario!, other], 'flite');
+  t.same([able.map(({ id }) => id), leftOut.map(({ scenarios }) => scenarios)], [['a-yes-no-1'], [['a-other-voice']]]);
+  t.match(leftOut[0]!.reason, /The voice espeak-m1 needs the program espeak-ng, which is not installed/);
+});
+
+test('callers of espeak-ng say the same words in their own way, and the same way each time', async (t) => {
+  if ((await espeakVersion()) === undefined) {
+    t.comment('left out: espeak-ng is not installed');
+    return;
+  }
+  const folders = t.testdir({ one: {}, other: {} });
+  const [one, other] = [
+    await ClipMaker.open({ folder: join(folders, 'one') }),
+    await ClipMaker.open({ folder: join(folders, 'other') }),
+  ];
+  const { scenarios } = await loadSuite('all', { ids: ['i-bystander-12'] });
+  const [espeak, again, flite] = [
+    await prepareClips(scenarios[0]!, one, 'espeak'),
+    await prepareClips(scenarios[0]!, other, 'espeak'),
+    await prepareClips(scenarios[0]!, one, 'flite'),
+  ];
+  const [said, saidAgain, saidByFlite] = [espeak.steps[0]!, again.steps[0]!, flite.steps[0]!];
+  t.ok(isSame(said.samples, saidAgain.samples), 'made anew');
+  t.same(said.words, saidAgain.words);
+  t.notOk(isSame(said.samples, saidByFlite.samples), 'another voice');
+  t.same(
+    said.words.map(({ text }) => text),
+    saidByFlite.words.map(({ text }) => text),
+  );
+  t.ok(isSame(espeak.events.get('talk')!.samples, flite.events.get('talk')!.samples), 'whoever stands beside is the same');
+  t.match(await programOf('espeak'), /^espeak-ng \d/);
+});
+
 const good = {
   id: 'b-good',
   family: 'B',
@@ -329,7 +385,7 @@ test('a scenario that is none is told what is wrong, and where', (t) => {
   );
   only(
     problemsOf((it) => (it.voice.name = 'slt')),
-    /voice\.name: "slt"/,
+    /voice\.name: "slt" is one of caller-m1, .*espeak-f2/,
   );
   only(
     problemsOf((it) => (it.steps[1]!.final = false)),

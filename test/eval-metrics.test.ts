@@ -189,6 +189,22 @@ test('an agent that goes on has not yielded, and what comes back later is stale'
   t.equal(late!.staleCount, 1);
 });
 
+test('who interrupts in a stall of the agent has interrupted it; who speaks into a longer silence has not', async (t) => {
+  const cutShort = (beginMs: number) =>
+    analyse(
+      new RunBuilder('E')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 6000, [{ fromMs: 0, countMs: 1650 }])
+        .turn('t2', beginMs, 800, 'Stop it.', 'interrupt')
+        .commit(beginMs + 1000)
+        .reply(2, beginMs + 1300, 1500)
+        .build(),
+    ).interruptions[0]!;
+  t.match(cutShort(3650 + 250), { eventId: 1, isYielded: true, stopMs: 0 });
+  t.match(cutShort(3650 + 350), { eventId: undefined, isYielded: false });
+});
+
 test('what is not meant for the agent: ignored, paused, stopped, answered', async (t) => {
   const base = (pieces?: Parameters<RunBuilder['reply']>[3]): RunBuilder =>
     new RunBuilder('G')
@@ -248,6 +264,40 @@ test('the idle prompt within half a second of its time', async (t) => {
   t.match(good, { kind: 'prompt_on_time', isMet: true });
   t.ok(near(good!.offMs, 300, 70), `${good!.offMs}`);
   t.equal(analyse(base(9000).build()).idle[0]!.isMet, false);
+});
+
+test('outside the family of silences a prompt is wrong only when it does not come by its setting', async (t) => {
+  const prompted = (onsetMs: number) =>
+    analyse(
+      new RunBuilder('E')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 3000)
+        .turn('t2', 3000, 400, 'Stop it.', 'interrupt')
+        .reply(2, onsetMs, 800)
+        .build(),
+    );
+  const due = prompted(5000 + 7300);
+  t.equal(due.utterances[1]!.cause, 'idle_prompt');
+  t.same(due.idle, []);
+  for (const onsetMs of [5000 + 6300, 5000 + 7700])
+    t.match(prompted(onsetMs).idle, [{ kind: 'nothing_unprompted', isMet: false }]);
+});
+
+test('a silence of the script excuses nobody who speaks into it', async (t) => {
+  const spokenInto = (kind: 'silence' | 'cough') =>
+    analyse(
+      new RunBuilder('M')
+        .turn('t1', 500, 1000, 'Tell me.')
+        .commit(1700)
+        .reply(1, 2000, 1000)
+        .event('quiet', kind, 3000, 4000)
+        .reply(2, 4500, 800)
+        .build(),
+    );
+  t.match(spokenInto('silence').idle, [{ kind: 'nothing_unprompted', isMet: false }]);
+  const caused = spokenInto('cough');
+  t.match([caused.idle, caused.events[0]!.isSpurious], [[{ kind: 'nothing_unprompted', isMet: true }], true], 'judged there');
 });
 
 test('a mute agent has nothing on its credit; figures are the same for the same record', async (t) => {

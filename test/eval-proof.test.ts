@@ -24,7 +24,7 @@ test('the calibration agent is measured to the sample', async (t) => {
   const errors = noErrors();
   let host: ProofHost | undefined;
   const opener = proofOpener(
-    async (_scenario, _setup, _playout, seed) => calibrationAgent(seed),
+    async (_scenario, _setup, _settings, seed) => calibrationAgent(seed),
     (opened) => {
       host = opened;
     },

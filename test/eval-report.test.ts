@@ -380,13 +380,20 @@ test('baseline: paired differences, significant only when the whole interval say
 });
 
 test('baseline: what cannot be compared is said', (t) => {
-  const now = evaluationResult(1, { profile: 'fast', suite: { name: 'open', hash: 'other', leftOut: [] } });
+  const now = evaluationResult(1, {
+    profile: 'fast',
+    voices: 'espeak-ng 1.51',
+    suite: { name: 'open', hash: 'other', leftOut: [] },
+  });
   const [first, ...others] = now.scenarios;
   const changed = { ...now, scenarios: [{ ...first!, id: 'new-1' }, { ...others[0]!, isPassed: false }, ...others.slice(1)] };
   const comparison = compare(changed, evaluationResult(1), scoreByGap);
   t.same([comparison.common, comparison.onlyNow, comparison.onlyBefore], [39, ['new-1 (paced)'], [`${first!.id} (paced)`]]);
   t.same(comparison.scenariosLost, [`${others[0]!.id} (paced)`]);
-  t.match(comparison.notes.join('\n'), /suite itself changed[\s\S]*profile: reference before, fast now/);
+  t.match(
+    comparison.notes.join('\n'),
+    /suite itself changed[\s\S]*profile: reference before, fast now[\s\S]*callers' voices: flite before, espeak-ng 1\.51 now/,
+  );
   const apart = compare({ ...now, scenarios: [] }, evaluationResult(1), scoreByGap);
   t.same([apart.deltas, apart.isWorse], [[], false]);
   t.end();

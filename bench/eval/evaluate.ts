@@ -3,6 +3,8 @@ import { readFile } from 'node:fs/promises';
 import type { ProfileName } from '../../load/providers/profile.js';
 import { EngineError } from '../../src/shared/errors.js';
 import { Channel } from './clips/channel.js';
+import { ClipMaker } from './clips/clip-maker.js';
+import type { VoiceSet } from './clips/voice-set.js';
 import type { NamedOpener } from './harness/scenario-work.js';
 import { runWall } from './harness/wall.js';
 import { measureInProcesses } from './measured-run.js';
@@ -12,6 +14,7 @@ import { type CostFigures, type EvaluationResult, type LeftOut, resultSchemaVers
 import type { ClockKind, PlayoutKind } from './run-record.js';
 import type { Scenario } from './scenario.js';
 import { scoresOf } from './score.js';
+import { clipFolder, prepareClips } from './suite.js';
 
 /** A run on `wall` proves nothing when it was slower than this, or its callers were later. */
 export const realTimeRatioMin = 0.995;
@@ -22,6 +25,8 @@ export type EvaluationSettings = {
   readonly profile: ProfileName;
   readonly seed: number;
   readonly playouts: readonly PlayoutKind[];
+  /** What the callers speak with. */
+  readonly voices: VoiceSet;
   /** Who is called in place of the engine; on the virtual clock only. */
   readonly opener?: NamedOpener;
   /** Where the files of each run go. */
@@ -40,11 +45,11 @@ export async function playAll(scenarios: readonly Scenario[], settings: Evaluati
 }
 
 async function playVirtual(scenarios: readonly Scenario[], settings: EvaluationSettings): Promise<Played> {
-  const { profile, seed, playouts, opener, folder, processes, onProgress } = settings;
+  const { profile, seed, playouts, voices, opener, folder, processes, onProgress } = settings;
   const tasks = playouts.flatMap((playout) =>
     scenarios.map((scenario) => ({
       scenario,
-      settings: { profile, seed, playout },
+      settings: { profile, seed, playout, voices },
       playouts,
       ...(opener === undefined ? {} : { opener }),
       ...(folder === undefined ? {} : { folder }),
@@ -66,15 +71,15 @@ async function playVirtual(scenarios: readonly Scenario[], settings: EvaluationS
 }
 
 async function playWall(scenarios: readonly Scenario[], settings: EvaluationSettings): Promise<Played> {
-  const { profile, seed, playouts, folder, parallel, onProgress } = settings;
-  const { able, leftOut } = ableToRun(scenarios);
+  const { profile, seed, playouts, voices, folder, parallel, onProgress } = settings;
+  const { able, leftOut } = await ableToRun(scenarios, voices);
   const figures: ScenarioFigures[] = [];
   const all = able.length * playouts.length;
   for (const [round, playout] of playouts.entries()) {
     let done = round * able.length;
     const records = await runWall(
       able,
-      { profile, seed, playout },
+      { profile, seed, playout, voices },
       {
         parallel,
         onDone: (index) => {
@@ -92,12 +97,17 @@ async function playWall(scenarios: readonly Scenario[], settings: EvaluationSett
   return { figures, leftOut };
 }
 
-/** Scenarios whose line can be made here. */
-function ableToRun(scenarios: readonly Scenario[]): { able: Scenario[]; leftOut: LeftOut[] } {
+/** Scenarios whose voices and line can be made here, and what the others lack. Makes their clips, which are kept. */
+export async function ableToRun(
+  scenarios: readonly Scenario[],
+  voices: VoiceSet,
+): Promise<{ able: Scenario[]; leftOut: LeftOut[] }> {
+  const maker = await ClipMaker.open({ folder: clipFolder });
   const able: Scenario[] = [];
   const leftOut = new Map<string, string[]>();
   for (const scenario of scenarios) {
     try {
+      await prepareClips(scenario, maker, voices);
       new Channel(scenario.channel, 0, scenario.voice.level_dbfs).close();
       able.push(scenario);
     } catch (error) {
@@ -105,10 +115,11 @@ function ableToRun(scenarios: readonly Scenario[]): { able: Scenario[]; leftOut:
       leftOut.set(error.message, [...(leftOut.get(error.message) ?? []), scenario.id]);
     }
   }
+  await maker.close();
   return { able, leftOut: [...leftOut].map(([reason, ids]) => ({ reason, scenarios: ids })) };
 }
 
-export type ResultParts = Pick<EvaluationResult, 'variations' | 'sweeps'> & {
+export type ResultParts = Pick<EvaluationResult, 'voices' | 'variations' | 'sweeps'> & {
   readonly suite: Pick<EvaluationResult['suite'], 'name' | 'hash'>;
   readonly mutant: string | undefined;
 };
@@ -116,7 +127,7 @@ export type ResultParts = Pick<EvaluationResult, 'variations' | 'sweeps'> & {
 export async function resultOf(
   { figures, leftOut }: Played,
   { clock, profile, seed, playouts }: EvaluationSettings,
-  { suite, mutant, variations, sweeps }: ResultParts,
+  { suite, voices, mutant, variations, sweeps }: ResultParts,
 ): Promise<EvaluationResult> {
   const setting = { clock, profile };
   const parts = (['open', 'held'] as const).flatMap((part) => {
@@ -131,6 +142,7 @@ export async function resultOf(
     seed,
     clock,
     playouts,
+    voices,
     mutant,
     timing: timingOf(figures, clock),
     cost: costOf(figures),

@@ -1,30 +1,24 @@
 /**
- * `npm run eval -- [--clock virtual|wall] [--profile NAME] [--seed N] [--suite open|held|all|real] [--only IDS,FAMILIES] [--playout paced|buffered|both]
- * [--mutant NAME|all|ablations] [--json FILE] [--report FOLDER] [--baseline OLD.json] [--processes N] [--parallel N] [--bench]`: plays scripted callers
- * into the engine and says how well it converses. Mutants run on the virtual clock. `--bench` adds the endpointing sweep on the scripts; `--suite real`
- * is the sweep on recordings of people alone.
+ * `npm run eval`: plays scripted callers into the engine and says how well it converses. What it takes is in `options.ts`; `--help` tells it.
  *
  * Exit status: 0 when all gates hold and the total is at least 8; 1 below, or significantly worse than the baseline, or a mutant was not seen; 2 on an
  * error; 3 when the timing was not valid, which gives no score.
  */
-import { existsSync, readFileSync } from 'node:fs';
 import { mkdir, writeFile } from 'node:fs/promises';
-import { availableParallelism } from 'node:os';
 import { dirname, join } from 'node:path';
-import { parseArgs } from 'node:util';
-import { type ProfileName, profileNames } from '../../load/providers/profile.js';
 import { EngineError } from '../../src/shared/errors.js';
 import { ClipMaker } from './clips/clip-maker.js';
+import { programOf, type VoiceSet } from './clips/voice-set.js';
 import { type EvaluationSettings, type Played, playAll, resultOf } from './evaluate.js';
 import { namedOpener, openerNamed } from './named-openers.js';
+import { type Options, readOptions, Usage, usage } from './options.js';
 import { loadRealSet } from './real/recordings.js';
 import { compare, comparisonText } from './report/baseline.js';
-import { parseReport, reportJson } from './report/report-json.js';
+import { reportJson } from './report/report-json.js';
 import { sweepPage } from './report/sweep-page.js';
 import { writeReport } from './report/write-report.js';
-import type { EndpointingSweep, EvaluationResult, VariationFigures } from './result.js';
+import type { EndpointingSweep, VariationFigures } from './result.js';
 import { resultText, sweepLines, variationLine } from './result-text.js';
-import type { PlayoutKind } from './run-record.js';
 import { type Family, families, type Scenario } from './scenario.js';
 import { scoresOf } from './score.js';
 import { clipFolder, loadSuite, type SuitePart } from './suite.js';
@@ -34,74 +28,8 @@ import { variationFigures } from './variations.js';
 import { ablations, mutants } from './virtual/mutants.js';
 
 const totalMin = 8;
-const suites = ['open', 'held', 'all', 'real'] as const;
-const playoutChoices: Readonly<Record<string, readonly PlayoutKind[]>> = {
-  paced: ['paced'],
-  buffered: ['buffered'],
-  both: ['paced', 'buffered'],
-};
-const parallelMax = 64;
 /** With so many scenarios their progress is told by tenths. */
 const progressSteps = 10;
-
-class Usage extends Error {}
-
-type Options = ReturnType<typeof readOptions>;
-
-function readOptions() {
-  const { values } = parseArgs({
-    options: {
-      clock: { type: 'string', default: 'virtual' },
-      profile: { type: 'string', default: 'reference' },
-      seed: { type: 'string', default: '1' },
-      suite: { type: 'string', default: 'open' },
-      only: { type: 'string' },
-      playout: { type: 'string', default: 'both' },
-      mutant: { type: 'string' },
-      json: { type: 'string' },
-      report: { type: 'string' },
-      baseline: { type: 'string' },
-      processes: { type: 'string', default: String(Math.max(1, availableParallelism())) },
-      parallel: { type: 'string', default: '6' },
-      bench: { type: 'boolean', default: false },
-    },
-  });
-  const { profile, suite } = values;
-  const clock = (['virtual', 'wall'] as const).find((name) => name === values.clock);
-  if (clock === undefined) throw new Usage(`--clock ${values.clock}: virtual or wall`);
-  const named = profileNames.find((name): name is ProfileName => name === profile);
-  if (named === undefined) throw new Usage(`--profile ${profile}: one of ${profileNames.join(', ')}`);
-  const chosen = suites.find((name) => name === suite);
-  if (chosen === undefined) throw new Usage(`--suite ${suite}: one of ${suites.join(', ')}`);
-  const playouts = playoutChoices[values.playout];
-  if (playouts === undefined) throw new Usage(`--playout ${values.playout}: one of ${Object.keys(playoutChoices).join(', ')}`);
-  if (values.mutant !== undefined && clock === 'wall') throw new Usage('--mutant: on the virtual clock only');
-  return {
-    ...values,
-    clock,
-    profile: named,
-    suite: chosen,
-    playouts,
-    seed: wholeNumber('--seed', values.seed, 0, 2 ** 31),
-    processes: wholeNumber('--processes', values.processes, 1, parallelMax),
-    parallel: wholeNumber('--parallel', values.parallel, 1, parallelMax),
-    baseline: values.baseline === undefined ? undefined : readBaseline(values.baseline),
-  };
-}
-
-function wholeNumber(name: string, text: string, min: number, max: number): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw new Usage(`${name} ${text}: a whole number from ${min} to ${max}`);
-  return value;
-}
-
-function readBaseline(path: string): EvaluationResult {
-  if (!existsSync(path)) throw new Usage(`--baseline ${path}: there is no such file`);
-  const parsed = parseReport(readFileSync(path, 'utf8'));
-  if (!parsed.ok) throw new Usage(`--baseline ${path}: ${parsed.problem}`);
-  return parsed.result;
-}
 
 /** Ids and families, separated by commas. */
 function choiceOf(only: string | undefined): { families?: Family[]; ids?: string[] }[] {
@@ -136,12 +64,12 @@ function progress(title: string): EvaluationSettings['onProgress'] {
 
 const rules = [silenceOnly, textRule(), bareTextRule()];
 
-async function sweepOnScripts(name: string, scenarios: readonly Scenario[]): Promise<EndpointingSweep> {
+async function sweepOnScripts(name: string, scenarios: readonly Scenario[], voices: VoiceSet): Promise<EndpointingSweep> {
   const maker = await ClipMaker.open({ folder: clipFolder });
   const pauses: Pause[] = [];
-  for (const scenario of scenarios) pauses.push(...(await scriptedPauses(scenario, maker)));
+  for (const scenario of scenarios) pauses.push(...(await scriptedPauses(scenario, maker, voices)));
   await maker.close();
-  return sweepOf(`scripts of the suite "${name}", synthetic voices`, pauses, rules);
+  return sweepOf(`scripts of the suite "${name}", synthetic voices (${voices})`, pauses, rules);
 }
 
 /** Prints what is missing; `sweep` is undefined when there is nothing to try the rules on. */
@@ -194,6 +122,7 @@ async function evaluateRecordings(options: Options): Promise<number> {
 
 async function evaluate(options: Options): Promise<number> {
   if (options.suite === 'real') return await evaluateRecordings(options);
+  const voices = await programOf(options.voices);
   const { scenarios, hash } = await chosenSuite(options.suite, options.only);
   const isMatrix = options.mutant === 'all' || options.mutant === 'ablations';
   if (options.mutant !== undefined && !isMatrix) openerNamed(options.mutant);
@@ -202,6 +131,7 @@ async function evaluate(options: Options): Promise<number> {
     profile: options.profile,
     seed: options.seed,
     playouts: options.playouts,
+    voices: options.voices,
     processes: options.processes,
     parallel: options.parallel,
     onProgress: progress(''),
@@ -214,7 +144,7 @@ async function evaluate(options: Options): Promise<number> {
     throw new EngineError('missing', ['Nothing could be played, so there is no score.', ...reasons].join('\n'));
   }
   const variations = isMatrix ? await varied(options, settings, scenarios, played) : [];
-  const sweeps = options.bench ? [await sweepOnScripts(options.suite, scenarios)] : [];
+  const sweeps = options.bench ? [await sweepOnScripts(options.suite, scenarios, options.voices)] : [];
   const recordings = options.bench ? await sweepOnRecordings() : undefined;
   if (recordings?.sweep !== undefined) sweeps.push(recordings.sweep);
   const leftOut = [
@@ -224,6 +154,7 @@ async function evaluate(options: Options): Promise<number> {
   const name = options.only === undefined ? options.suite : `${options.suite}: ${options.only}`;
   const result = await resultOf({ ...played, leftOut }, settings, {
     suite: { name, hash },
+    voices,
     mutant: isMatrix ? undefined : options.mutant,
     variations,
     sweeps,
@@ -246,7 +177,9 @@ async function evaluate(options: Options): Promise<number> {
 }
 
 try {
-  process.exitCode = await evaluate(readOptions());
+  const options = readOptions(process.argv.slice(2));
+  if (options === undefined) console.log(usage);
+  else process.exitCode = await evaluate(options);
 } catch (error) {
   if (error instanceof Usage || (error instanceof TypeError && 'code' in error)) console.error(error.message);
   else if (error instanceof EngineError && (error.kind === 'config' || error.kind === 'missing')) console.error(error.message);

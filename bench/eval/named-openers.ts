@@ -12,7 +12,7 @@ export const proofAgents: Readonly<Record<string, PolicyMaker>> = {
   oracle,
   mute: async () => mute(),
   'constant-talker': async () => constantTalker(),
-  'random-talker': async (_scenario, _setup, _playout, seed) => randomTalker(seed),
+  'random-talker': async (_scenario, _setup, _settings, seed) => randomTalker(seed),
 };
 
 const variations = [...[...mutants, ...ablations].map(({ variation }) => variation), ...plainEngines];

@@ -6,7 +6,7 @@ export function resultText(result: EvaluationResult): string {
   const { scores, parts, suite } = result;
   const passed = result.scenarios.filter(({ isPassed }) => isPassed).length;
   return [
-    `engine ${result.engineVersion}${result.mutant === undefined ? '' : `, mutant ${result.mutant}`}, suite ${suite.name} (${suite.hash}), profile ${result.profile}, seed ${result.seed}, clock ${result.clock}, ${result.playouts.join(' and ')}`,
+    `engine ${result.engineVersion}${result.mutant === undefined ? '' : `, mutant ${result.mutant}`}, suite ${suite.name} (${suite.hash}), profile ${result.profile}, seed ${result.seed}, clock ${result.clock}, ${result.playouts.join(' and ')}, voices ${result.voices}`,
     `${passed} of ${result.scenarios.length} runs of ${scores.scenarioCount} scenarios went as their files expect`,
     '',
     ...dimLines(scores),

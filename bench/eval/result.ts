@@ -402,6 +402,8 @@ export type EvaluationResult = {
   readonly seed: number;
   readonly clock: ClockKind;
   readonly playouts: readonly PlayoutKind[];
+  /** What synthesised the callers: `flite`, or `espeak-ng` with its version. */
+  readonly voices: string;
   readonly mutant: string | undefined;
   /** Of the harness: a run on `wall` whose callers were late gives no score. */
   readonly timing: {

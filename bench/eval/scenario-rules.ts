@@ -1,5 +1,6 @@
 /** What must hold of a scenario beyond the shape of its file: names that refer to something, roles with their expectations, texts that end as they should. Pure. */
-import { isCallerVoice } from './clips/caller-voices.js';
+import { callerVoices, isCallerVoice } from './clips/caller-voices.js';
+import { espeakVoices, isEspeakVoice } from './clips/espeak.js';
 import type { Expectation, Instant, Role, Scenario, ScenarioEvent } from './scenario.js';
 
 /** `path` as in `steps.2.at`; `rule`: what should hold there. */
@@ -31,12 +32,15 @@ export function turnNames(scenario: Scenario): string[] {
   return [...new Set(scenario.steps.flatMap(({ turn }) => (turn === undefined ? [] : [turn])))];
 }
 
+const voiceNames = [callerVoices, espeakVoices].flatMap((voices) => Object.keys(voices)).join(', ');
+
 function brokenFacts(scenario: Scenario, fileName: string): BrokenRule[] {
   const broken: BrokenRule[] = [];
   const { id, voice, agent, expect, end, steps, events } = scenario;
   const turns = turnNames(scenario);
   if (fileName !== `${id}.json`) broken.push({ path: 'id', rule: `the file of "${id}" is called ${id}.json` });
-  if (!isCallerVoice(voice.name)) broken.push({ path: 'voice.name', rule: `"${voice.name}" is one of the callers' voices` });
+  if (!isCallerVoice(voice.name) && !isEspeakVoice(voice.name))
+    broken.push({ path: 'voice.name', rule: `"${voice.name}" is one of ${voiceNames}` });
   if (steps.length === 0 && events.length === 0)
     broken.push({ path: 'steps', rule: 'something happens: there is a step or an event' });
   for (const name of Object.keys(agent.answers)) {

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../../src/shared/errors.js';
 import type { ClipMaker } from './clips/clip-maker.js';
+import { type VoiceSet, voiceIn } from './clips/voice-set.js';
 import type { Clip } from './run-record.js';
 import { type Family, type Scenario, type ScenarioEvent, scenarioSchema } from './scenario.js';
 import { brokenRules } from './scenario-rules.js';
@@ -69,15 +70,12 @@ export function checkedScenario(fileName: string, text: string): { scenario?: Sc
 
 /**
  * Everything that is heard from the caller's side of `scenario`. The same scenario gives the same samples whatever the run's own seed is. `voices`: those
- * that are always there, or for the caller the corresponding one of espeak-ng, which fails with `missing` when that is not installed.
+ * of the embedded synthesiser, which is always there, or for the caller the corresponding one of espeak-ng. Fails with `missing` where that is needed and is
+ * not installed.
  */
-export async function prepareClips(
-  scenario: Scenario,
-  maker: ClipMaker,
-  voices: 'embedded' | 'espeak-ng' = 'embedded',
-): Promise<ScenarioClips> {
+export async function prepareClips(scenario: Scenario, maker: ClipMaker, voices: VoiceSet = 'flite'): Promise<ScenarioClips> {
   const { voice, seed } = scenario;
-  const name = voices === 'embedded' ? voice.name : voice.name.replace('caller', 'espeak');
+  const name = voiceIn(voices, voice.name);
   const steps: Clip[] = [];
   for (const step of scenario.steps) steps.push(await maker.speech(step.say, name, step.level_dbfs ?? voice.level_dbfs, seed));
   const events = new Map<string, Clip>();

@@ -279,6 +279,7 @@ export function evaluationResult(seed = 1, change: Partial<EvaluationResult> = {
     seed,
     clock: 'virtual',
     playouts: ['paced'],
+    voices: 'flite',
     mutant: undefined,
     timing: { isValid: true, problem: undefined, realTimeRatioMin: 1, frameLatenessP99MsMax: 0 },
     cost: { cpuRatio: 0.01, loopDelayP99Ms: 1, memoryBytes: 5e8 },

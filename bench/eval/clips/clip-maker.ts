@@ -56,11 +56,6 @@ export class ClipMaker {
     return [...Object.keys(callerVoices), ...(this.#espeak === undefined ? [] : Object.keys(espeakVoices))];
   }
 
-  /** What would give more voices and is not installed, a line each. */
-  get missing(): readonly string[] {
-    return this.#espeak === undefined ? [`espeak-ng is not installed: no ${Object.keys(espeakVoices).join(', ')}`] : [];
-  }
-
   /**
    * `text` said by one of `voices`, `levelDbfs` over its active parts. `seed` chooses the person: a little faster or slower, higher or lower.
    * Fails with `missing` or `config` for a voice that there is not, with `garbage` when the text has no sound.
@@ -91,7 +86,8 @@ export class ClipMaker {
     }
     if (!isEspeakVoice(voice))
       throw new EngineError('config', `There is no voice "${voice}"; there are ${this.voices.join(', ')}.`);
-    if (this.#espeak === undefined) throw new EngineError('missing', `The voice ${voice} needs the program espeak-ng.`);
+    if (this.#espeak === undefined)
+      throw new EngineError('missing', `The voice ${voice} needs the program espeak-ng, which is not installed.`);
     const person = espeakPersonOf(espeakVoices[voice], seed);
     const key = keyOf(makerVersion, this.#espeak, person, text);
     const guide = (): CallerSpeech => callerSpeech(this.#flite, text, callerVoices['caller-m1']);

@@ -32,10 +32,11 @@ export function isEspeakVoice(name: string): name is EspeakVoiceName {
   return Object.hasOwn(espeakVoices, name);
 }
 
-/** The version line of the installed program; undefined when there is none. */
+/** Of the installed program, as `1.51`; undefined when there is none. */
 export async function espeakVersion(): Promise<string | undefined> {
   try {
-    return (await run(['--version'])).toString('utf8').trim();
+    const line = (await run(['--version'])).toString('utf8').trim();
+    return /: (\d\S*)/.exec(line)?.[1] ?? line;
   } catch (error) {
     if (error instanceof EngineError && error.kind === 'missing') return undefined;
     throw error;

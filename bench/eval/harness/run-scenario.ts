@@ -5,6 +5,7 @@
 import type { ProfileName } from '../../../load/providers/profile.js';
 import { hashOf } from '../../../load/providers/seeded.js';
 import { EngineError } from '../../../src/shared/errors.js';
+import type { VoiceSet } from '../clips/voice-set.js';
 import type { PlayoutKind, RunRecord, WhiteBoxEvent } from '../run-record.js';
 import type { Scenario } from '../scenario.js';
 import type { ScenarioClips } from '../suite.js';
@@ -20,6 +21,8 @@ export type RunSettings = {
   /** With the scenario it decides every delay, error and noise of the run. */
   readonly seed: number;
   readonly playout: PlayoutKind;
+  /** What the callers speak with; flite unless something else is said. */
+  readonly voices?: VoiceSet;
 };
 
 /** After the call, until the journal of the providers is complete: the longest answer is synthesised in less. */

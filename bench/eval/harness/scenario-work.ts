@@ -23,7 +23,7 @@ let makerOpening: Promise<ClipMaker> | undefined;
 /** What a process of the pool does. */
 export async function work({ scenario, settings, opener }: ScenarioTask): Promise<RunRecord> {
   makerOpening ??= ClipMaker.open({ folder: clipFolder });
-  const clips = await prepareClips(scenario, await makerOpening);
+  const clips = await prepareClips(scenario, await makerOpening, settings.voices);
   return await runScenario(scenario, clips, settings, await openerOf(opener));
 }
 

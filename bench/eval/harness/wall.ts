@@ -73,12 +73,12 @@ export async function runWall(
   }
 }
 
-async function prepare(scenarios: readonly Scenario[], { seed, playout }: RunSettings): Promise<Prepared[]> {
+async function prepare(scenarios: readonly Scenario[], { seed, playout, voices }: RunSettings): Promise<Prepared[]> {
   const maker = await ClipMaker.open({ folder: clipFolder });
   const voice = await voiceOfProcess();
   const prepared: Prepared[] = [];
   for (const scenario of scenarios) {
-    const clips = await prepareClips(scenario, maker);
+    const clips = await prepareClips(scenario, maker, voices);
     const runSeed = runSeedOf(scenario, seed);
     const setup = setupOf(scenario, clips, voice, runSeed, playout);
     const { format, known } = setup;

@@ -1,5 +1,8 @@
 /** Stutter and idle conduct. Pure. */
+import * as z from 'zod';
+import { turnDefaults } from '../../../src/turn/settings.js';
 import type { IdleCheck, StutterFigures } from '../result.js';
+import type { Scenario } from '../scenario.js';
 import { samplesPerMs } from './audible.js';
 import type { Said, Scene } from './scene.js';
 
@@ -24,18 +27,23 @@ export function stutterFigures(scene: Scene): StutterFigures[] {
   );
 }
 
-/** Family M is asked for everything that applies to it; elsewhere only what goes wrong counts. */
+/**
+ * Family M is asked for everything that applies to it; elsewhere only what goes wrong counts, and a prompt that comes when the agent's own setting says is
+ * not wrong: what kept the agent from having an answer by then is judged where it belongs.
+ */
 export function idleChecks(scene: Scene): IdleCheck[] {
   const { family, expect } = scene.record.scenario;
   const prompts = scene.said.filter(({ cause }) => cause === 'idle_prompt');
   const isMute = scene.said.length === 0 && scene.isSpeechDue;
   const checks: IdleCheck[] = [];
   if (expect.idle_prompt_ms !== undefined) checks.push(promptCheck(scene, prompts[0], expect.idle_prompt_ms));
-  const unwanted = scene.said.filter(
-    ({ cause, utterance }) =>
-      (cause === 'idle_prompt' && expect.idle_prompt_ms === undefined) ||
-      (cause === 'unprompted' && !isByAside(scene, utterance.from)),
-  );
+  const settingMs = idleSettingMs(scene.record.scenario);
+  const isUnwanted = (one: Said): boolean => {
+    if (one.cause === 'unprompted') return !isByAside(scene, one.utterance.from);
+    if (one.cause !== 'idle_prompt' || expect.idle_prompt_ms !== undefined) return false;
+    return family === 'M' || Math.abs(offMsOf(scene, one, settingMs)) > promptSlackMs;
+  };
+  const unwanted = scene.said.filter(isUnwanted);
   if (family === 'M' || unwanted.length > 0) checks.push({ kind: 'nothing_unprompted', isMet: unwanted.length === 0 && !isMute });
   const waits = scene.record.placed.filter((item) => item.kind === 'part' && item.role === 'wait');
   for (const { to } of waits) {
@@ -55,13 +63,24 @@ function isByAside(scene: Scene, sample: number): boolean {
   );
 }
 
-/** Counted from the instant at which both sides had fallen silent. */
 function promptCheck(scene: Scene, prompt: Said | undefined, dueMs: number): IdleCheck {
   if (prompt === undefined) return { kind: 'prompt_on_time', isMet: false };
-  const { from } = prompt.utterance;
+  const offMs = offMsOf(scene, prompt, dueMs);
+  return { kind: 'prompt_on_time', isMet: Math.abs(offMs) <= promptSlackMs, offMs };
+}
+
+/** How much later than `dueMs` after both sides had fallen silent. */
+function offMsOf(scene: Scene, { utterance: { from } }: Said, dueMs: number): number {
   const ends = [0];
   for (const { to } of scene.lane.utterances) if (to <= from) ends.push(to);
   for (const item of scene.record.placed) if (item.kind === 'part' && item.to <= from) ends.push(item.to);
-  const offMs = (from - Math.max(...ends)) / samplesPerMs - dueMs;
-  return { kind: 'prompt_on_time', isMet: Math.abs(offMs) <= promptSlackMs, offMs };
+  return (from - Math.max(...ends)) / samplesPerMs - dueMs;
+}
+
+const idleSetting = z.object({ conversation_config: z.object({ turn: z.object({ turn_timeout: z.number() }) }) });
+
+/** Silence after which the scenario's agent is to prompt. */
+function idleSettingMs({ config }: Scenario): number {
+  const { success, data } = idleSetting.safeParse(config);
+  return success ? data.conversation_config.turn.turn_timeout * 1000 : turnDefaults.idleMs;
 }

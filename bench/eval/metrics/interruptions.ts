@@ -68,8 +68,13 @@ export function interruptionFigures(scene: Scene, turn: CallerTurn): Interruptio
   };
 }
 
+/** The one that sounds, or that had fallen silent unfinished so shortly before that it had only stalled. */
 function utteranceAt(scene: Scene, begin: number): Utterance | undefined {
-  return scene.lane.utterances.findLast(({ from, toMax }) => from < begin + collisionMs * samplesPerMs && toMax > begin);
+  const { utterances } = scene.lane;
+  return (
+    utterances.findLast(({ from, toMax }) => from < begin + collisionMs * samplesPerMs && toMax > begin) ??
+    utterances.findLast(({ to, isComplete }) => !isComplete && to <= begin && to > begin - stopSilenceMs * samplesPerMs)
+  );
 }
 
 /** `at`: after the last sample heard before the stop. `source`: how far into the reply that is. */

@@ -1,6 +1,6 @@
 /** A run made ready for the metrics: the caller's turns with their truth, what was heard, and why the agent said each thing. Pure. */
 import type { ModelRequest, PlacedEvent, PlacedPart, RunRecord, WhiteBoxEvent } from '../run-record.js';
-import type { Role, Step } from '../scenario.js';
+import type { EventClass, Role, Step } from '../scenario.js';
 import { Audible, samplesPerMs } from './audible.js';
 import { firstIdsOf, type HeardLane, heardLaneOf, type Utterance } from './utterances.js';
 import { commonStart, wordsOf } from './words.js';
@@ -53,7 +53,7 @@ export function sceneOf(record: RunRecord): Scene {
   const turns = turnsOf(record);
   const caller = new Audible(record.lanes.caller);
   const { scenario, placed } = record;
-  const asides = placed.filter((item) => item.kind === 'event' || !isTurnRole(item.role));
+  const asides = placed.filter((item) => (item.kind === 'event' ? hasSound(item.class) : !isTurnRole(item.role)));
   const isSpeechDue =
     scenario.agent.greeting !== null || scenario.expect.answers > 0 || scenario.expect.idle_prompt_ms !== undefined;
   return {
@@ -67,6 +67,10 @@ export function sceneOf(record: RunRecord): Scene {
     length: record.lanes.heard.length,
     isSpeechDue,
   };
+}
+
+function hasSound(kind: EventClass): boolean {
+  return kind !== 'silence' && kind !== 'hang_up';
 }
 
 export function isTurnRole(role: Role): boolean {

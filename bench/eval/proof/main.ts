@@ -60,7 +60,7 @@ async function calibrated(channel: 'wide' | 'phone', playout: PlayoutKind, calls
     const scenario = calibrationScenario(channel, seed);
     let host: ProofHost | undefined;
     const opener = proofOpener(
-      async (_scenario, _setup, _playout, runSeed) => calibrationAgent(runSeed),
+      async (_scenario, _setup, _settings, runSeed) => calibrationAgent(runSeed),
       (opened) => {
         host = opened;
       },

@@ -25,9 +25,9 @@ const jitterBufferMs = 40;
 
 let maker: Promise<ClipMaker> | undefined;
 
-export const oracle: PolicyMaker = async (scenario, setup, playout, _seed) => {
+export const oracle: PolicyMaker = async (scenario, setup, { playout, voices }, _seed) => {
   maker ??= ClipMaker.open({ folder: clipFolder });
-  const clips = await prepareClips(scenario, await maker);
+  const clips = await prepareClips(scenario, await maker, voices);
   return new Oracle(scenario, clips, new Hearing(playout, describeFormat(setup.format).rateHz, setup.known), playout === 'paced');
 };
 

@@ -6,7 +6,7 @@ import type { Voice } from '../../../load/providers/voice.js';
 import { inputRateHz } from '../../../src/shared/units.js';
 import type { TurnHappening } from '../../../src/wire/turn-event.js';
 import { turnEventShape } from '../../../src/wire/turn-event.js';
-import type { AgentHost, AgentTruth, HostOpener } from '../harness/run-scenario.js';
+import type { AgentHost, AgentTruth, HostOpener, RunSettings } from '../harness/run-scenario.js';
 import type { ScenarioSetup } from '../harness/scenario-agent.js';
 import type { ModelRequest, PlayoutKind, Word } from '../run-record.js';
 import type { Scenario } from '../scenario.js';
@@ -40,16 +40,17 @@ export type Policy = {
   sent?(message: object, atMs: number): void;
 };
 
-export type PolicyMaker = (scenario: Scenario, setup: ScenarioSetup, playout: PlayoutKind, seed: number) => Promise<Policy>;
+/** `seed`: of this scenario's run. */
+export type PolicyMaker = (scenario: Scenario, setup: ScenarioSetup, settings: RunSettings, seed: number) => Promise<Policy>;
 
 export function proofOpener(make: PolicyMaker, onHost?: (host: ProofHost) => void): HostOpener {
-  return async (scenario, setup, { playout }, seed) => {
+  return async (scenario, setup, settings, seed) => {
     const host = new ProofHost(
       scenario,
       setup,
-      playout,
+      settings.playout,
       seed,
-      await make(scenario, setup, playout, seed),
+      await make(scenario, setup, settings, seed),
       await voiceOfProcess(),
     );
     onHost?.(host);

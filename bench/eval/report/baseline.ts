@@ -102,6 +102,7 @@ function notesOf(now: EvaluationResult, before: EvaluationResult): string[] {
     ...differing('clock', now.clock, before.clock),
     ...differing('seed', String(now.seed), String(before.seed)),
     ...differing('suite', now.suite.name, before.suite.name),
+    ...differing("callers' voices", now.voices, before.voices),
     ...differing('playout', now.playouts.join(' and '), before.playouts.join(' and ')),
     ...(before.timing.isValid ? [] : ['The older run had no valid timing.']),
   ];

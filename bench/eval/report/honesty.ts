@@ -16,7 +16,7 @@ export function honesty(result: EvaluationResult): Honest {
     ],
     simulated: [
       `Recognition, language model and voice are SIMULATED, profile “${result.profile}”: they speak the providers’ wire formats with seeded delays. The absolute gap follows from that profile. Nothing here says anything about word error rate, the quality of answers or of a voice.`,
-      'The callers are synthetic voices with scripted texts. Timing, energy and words of their pauses are right; their prosody is more regular than that of people, so a learned audio model for the end of turns must be judged on recordings instead.',
+      `The callers are synthetic voices (${result.voices}) with scripted texts. Timing, energy and words of their pauses are right; their prosody is more regular than that of people, so a learned audio model for the end of turns must be judged on recordings instead.`,
       'The simulated recogniser errs less creatively than a real one. Coughs, doors and babble are a few kinds of mixed sound; real rooms vary more.',
       'Public figures that are drawn beside ours were taken on different data. They are for orientation only.',
     ],

@@ -87,7 +87,7 @@ const gapLegend =
   '<span class="key"><i class="b-agent"></i>plain turns</span><span class="key"><i class="b-hold"></i>dictation (0.7 s more are allowed)</span><span class="key"><i class="b-caller"></i>after an interruption</span> p50 and p95: every turn that is judged by its gap.';
 
 function header(result: EvaluationResult): string {
-  const { suite, profile, seed, clock, playouts, scenarios } = result;
+  const { suite, profile, seed, clock, playouts, voices, scenarios } = result;
   const minutes = scenarios.reduce((sum, { durationMs }) => sum + durationMs, 0) / 60_000;
   const facts = [
     `suite ${suite.name} (${suite.hash.slice(0, 12)})`,
@@ -96,6 +96,7 @@ function header(result: EvaluationResult): string {
     `${clock} clock`,
     `seed ${seed}`,
     `playout ${playouts.join(' and ')}`,
+    `callers’ voices ${voices}`,
   ];
   return `<header><p class="kind">Parley conversation evaluation</p><h1>${escapeText(result.engineVersion)}</h1><p class="quiet">${facts.map(escapeText).join(' · ')}</p></header>`;
 }

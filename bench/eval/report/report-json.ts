@@ -17,6 +17,7 @@ const keyOrder = [
   'seed',
   'clock',
   'playouts',
+  'voices',
   'mutant',
   'timing',
   'scenarioCount',
@@ -69,7 +70,7 @@ export type ParsedReport =
   | { readonly ok: true; readonly result: EvaluationResult }
   | { readonly ok: false; readonly problem: string };
 
-/** Reads what `reportJson` wrote. Numbers that were not finite come back as NaN. */
+/** Reads what `reportJson` wrote. Numbers that were not finite come back as NaN. Before reports named their voices, there was one choice. */
 export function parseReport(text: string): ParsedReport {
   let value: unknown;
   try {
@@ -88,5 +89,5 @@ export function parseReport(text: string): ParsedReport {
   const missing = ['suite', 'scores', 'scenarios', 'timing'].filter((key) => !(key in value));
   if (missing.length > 0) return { ok: false, problem: `report without ${missing.join(', ')}` };
   const { kind: _, ...result } = value as EvaluationResult & { kind: string };
-  return { ok: true, result };
+  return { ok: true, result: { ...result, voices: result.voices ?? 'flite' } };
 }

@@ -1,6 +1,7 @@
 /** Pauses after which a caller goes on, and ends after which nobody does, each with all that was known at its beginning: what an endpointing rule is tried on. */
 import { inputRateHz } from '../../../src/shared/units.js';
 import type { ClipMaker } from '../clips/clip-maker.js';
+import type { VoiceSet } from '../clips/voice-set.js';
 import type { LoadedRecording } from '../real/recordings.js';
 import type { Scenario, Step } from '../scenario.js';
 import { prepareClips } from '../suite.js';
@@ -16,8 +17,8 @@ const pauseMinMs = 200;
 const samplesPerMs = inputRateHz / 1000;
 
 /** All turns of a scenario's script, whatever comes of them in a conversation. */
-export async function scriptedPauses(scenario: Scenario, maker: ClipMaker): Promise<Pause[]> {
-  const { steps } = await prepareClips(scenario, maker);
+export async function scriptedPauses(scenario: Scenario, maker: ClipMaker, voices: VoiceSet): Promise<Pause[]> {
+  const { steps } = await prepareClips(scenario, maker, voices);
   const pauses: Pause[] = [];
   let said: string[] = [];
   const add = (durationMs: number | undefined, text: string): void => {

@@ -4,16 +4,17 @@
  * engine itself has no code for it.
  */
 
-import type { ToTts } from '../../../src/shared/links.js';
 import { hopSamples, inputRateHz } from '../../../src/shared/units.js';
 import type { AgentConfig } from '../../../src/store/agents.js';
 import { pacing } from '../../../src/tts/pacing.js';
-import { type TurnSettings, turnDefaults, turnRanges } from '../../../src/turn/settings.js';
+import { turnDefaults, turnRanges } from '../../../src/turn/settings.js';
 import type { SpeechModel } from '../../../src/vad/detector.js';
 import type { GateSettings } from '../../../src/vad/gate.js';
 import { rowSamples } from '../../../src/vad/model.js';
+import { keepReplies } from './keep-replies.js';
 import { StarvingTts } from './starving-tts.js';
-import type { EngineVariation, MessageChanges } from './variation.js';
+import { alwaysCut, endAfter, type TurnNumbers, withTurn } from './turn-changes.js';
+import type { EngineVariation } from './variation.js';
 
 export type Mutant = {
   /** What must fall by three points, or fail: dimensions, parts of them, gates. */
@@ -24,32 +25,12 @@ export type Mutant = {
 
 export type Ablation = Pick<Mutant, 'what' | 'variation'>;
 
-type TurnNumbers = Partial<{ readonly [Name in keyof TurnSettings as TurnSettings[Name] extends number ? Name : never]: number }>;
-
-const withTurn = (settings: () => TurnNumbers) => (agent: AgentConfig) => ({
-  ...agent,
-  parley: { ...agent.parley, turn: { ...agent.parley.turn, ...settings() } },
-});
-
-/** The same silence whatever was said. */
-const endAfter = (delayMs: number): TurnNumbers => ({
-  delayCompleteMs: delayMs,
-  delayShortAnswerMs: delayMs,
-  delayNeutralMs: delayMs,
-  delayUnfinishedMs: delayMs,
-  delaySpellingMs: delayMs,
-  delayMinMs: delayMs,
-});
-
 /** However much quieter than the caller it is (dB): it begins speech, and is taken for the caller's. */
 const anyLevel: Partial<GateSettings> = { belowCallerDb: 120, belowCallerWhileAgentSpeaksDb: 120 };
 const anybodyIsTheCaller: TurnNumbers = {
   otherTalkerDb: turnRanges.otherTalkerDb[1],
   otherTalkerSilentDb: turnRanges.otherTalkerSilentDb[1],
 };
-
-/** Cut at the first evidence, and nothing takes it back. */
-const alwaysCut: TurnNumbers = { cutStrongMs: 0, cutStrongProbability: 0, cutAnyMs: 0, firstSpeechGuardMs: 0, undoMs: 0 };
 
 function deafTo(agent: AgentConfig): AgentConfig {
   const { conversation_config: config } = agent;
@@ -92,36 +73,6 @@ function lateInterruptions(send: (text: string) => void): (text: string) => void
     setTimeout(() => {
       for (const late of waiting.splice(0)) send(late);
     }, tailMs);
-  };
-}
-
-type Release = Extract<ToTts, { type: 'release' }>;
-
-/** A reply that was on its way when the caller went on is not thrown away: it is heard before the next one. */
-function keepReplies(): MessageChanges {
-  const released = new Map<number, Release>();
-  const kept: Release[] = [];
-  return {
-    conversationToTts: (message) => {
-      switch (message.type) {
-        case 'release':
-          released.set(message.speech, message);
-          return [...kept.splice(0).map((earlier) => ({ ...earlier, epoch: message.epoch })), message];
-        case 'cut':
-          released.delete(message.speech);
-          return message;
-        case 'discard': {
-          const release = released.get(message.speech);
-          if (release === undefined) return message;
-          kept.push(release);
-          // Its words have come to an end.
-          const { slot, generation, speech } = message;
-          return { slot, generation, speech, type: 'text_end' };
-        }
-        default:
-          return message;
-      }
-    },
   };
 }
 
@@ -183,10 +134,12 @@ export const mutants: readonly Mutant[] = [
     messages: keepReplies,
   }),
   mutant('starved', ['D6 stut'], 'synthesis is late every 700 ms', {
-    tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 300 }),
+    // Long enough for a stutter, too short to be taken for a reaction to what the caller does.
+    tts: (provider) => new StarvingTts(provider, { everyMs: 700, holeMs: 90 }),
   }),
   mutant('idle-at-random', ['D6 idle'], 'the idle prompt comes when it likes', {
     agent: withTurn(() => {
+      // The virtual clock's own randomness: the same for a seed.
       const idleMs = 1000 + Math.round(Math.random() * 4000);
       return { idleMs, firstWaitMs: idleMs, idlePromptsMax: 9 };
     }),
