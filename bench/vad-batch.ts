@@ -1,14 +1,15 @@
 /**
- * Price of a hop of speech detection by batch size: the model call alone, and with staging, gathering and scattering around it; and what
- * padding to powers of two and onnxruntime's memory settings would change. `node dist/bench/vad-batch.js [--json FILE]`; about 20 s.
+ * Price of a hop of speech detection by batch size: the graph of the model's file, the plain graph that is used in its place, and that with staging,
+ * gathering and scattering around it; and what padding to powers of two and onnxruntime's memory settings would change. `node dist/bench/vad-batch.js [--json FILE]`; about 20 s.
  * One thread, warm, medians. Not measured: many threads at once, a cache shared with other work, and waiting for the batch to fill.
  */
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { parseArgs } from 'node:util';
 import { InferenceSession } from 'onnxruntime-node';
 import { hopSamples } from '../src/shared/units.js';
 import { SpeechDetector } from '../src/vad/detector.js';
+import { flatSilero } from '../src/vad/flat-silero.js';
 import { defaultModelPath, ModelBatch, SileroModel } from '../src/vad/model.js';
 import { quantile, seeded, whiteNoise } from './vad-data.js';
 
@@ -30,7 +31,7 @@ async function priceOf(rounds: number, call: () => Promise<unknown>): Promise<Pr
 }
 
 export type BatchReport = {
-  readonly bySize: readonly { readonly rows: number; readonly model: Price; readonly detector: Price }[];
+  readonly bySize: readonly { readonly rows: number; readonly file: Price; readonly model: Price; readonly detector: Price }[];
   /** A promise resolved by `setImmediate`, which is how onnxruntime hands over its result. */
   readonly handOver: Price;
   /** Mean per hop (best of twelve rounds) when the number of sessions with a hop changes from pass to pass, evenly from 1 to `upTo`. */
@@ -55,9 +56,10 @@ async function changingSizes(model: SileroModel, batch: ModelBatch, upTo: number
 
 async function settingsPrices(batch: ModelBatch): Promise<BatchReport['settings']> {
   const prices: { name: string; p50UsByRows: Record<number, number> }[] = [];
+  const graph = flatSilero(await readFile(defaultModelPath()))!;
   for (const enableMemPattern of [true, false]) {
     for (const enableCpuMemArena of [true, false]) {
-      const session = await InferenceSession.create(defaultModelPath(), {
+      const session = await InferenceSession.create(graph, {
         intraOpNumThreads: 1,
         interOpNumThreads: 1,
         logSeverityLevel: 3,
@@ -81,12 +83,14 @@ async function settingsPrices(batch: ModelBatch): Promise<BatchReport['settings'
 
 export async function runBatch(): Promise<BatchReport> {
   const model = await SileroModel.load();
+  const asItIs = await SileroModel.loadAsItIs(defaultModelPath(), await readFile(defaultModelPath()));
   const batch = new ModelBatch(rowsMax);
   const detector = new SpeechDetector(model, rowsMax);
-  const bySize: { rows: number; model: Price; detector: Price }[] = [];
+  const bySize: { rows: number; file: Price; model: Price; detector: Price }[] = [];
   for (const rows of sizes) {
     bySize.push({
       rows,
+      file: await priceOf(roundsFor(rows), () => asItIs.run(batch, rows)),
       model: await priceOf(roundsFor(rows), () => model.run(batch, rows)),
       detector: await priceOf(roundsFor(rows), () => {
         for (let slot = 0; slot < rows; slot += 1) detector.stage(slot, hops[slot]!);
@@ -97,18 +101,16 @@ export async function runBatch(): Promise<BatchReport> {
   const handOver = await priceOf(5000, () => new Promise((resolve) => setImmediate(resolve)));
   const changing = [await changingSizes(model, batch, 8), await changingSizes(model, batch, 64)];
   await model.close();
+  await asItIs.close();
   return { bySize, handOver, changing, settings: await settingsPrices(batch) };
 }
 
 const { values } = parseArgs({ options: { json: { type: 'string' } } });
 const report = await runBatch();
-console.log('rows   model p50 us   per hop     detector p50 us   per hop   p99 us');
-for (const { rows, model, detector } of report.bySize) {
-  const perHop = [model.p50Us / rows, detector.p50Us / rows].map((value) => value.toFixed(1).padStart(10));
-  const calls = [model.p50Us, detector.p50Us, detector.p99Us].map((value) => value.toFixed(0));
-  console.log(
-    `${String(rows).padStart(4)}${calls[0]!.padStart(15)}${perHop[0]}${calls[1]!.padStart(20)}${perHop[1]}${calls[2]!.padStart(9)}`,
-  );
+console.log('us a hop, p50:  rows      file     graph  detector');
+for (const { rows, file, model, detector } of report.bySize) {
+  const perHop = [file, model, detector].map(({ p50Us }) => (p50Us / rows).toFixed(1).padStart(10));
+  console.log(`${String(rows).padStart(20)}${perHop.join('')}`);
 }
 console.log(`handing over through setImmediate: ${report.handOver.p50Us.toFixed(1)} us`);
 for (const { upTo, exactUs, paddedUs } of report.changing) {

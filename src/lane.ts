@@ -112,6 +112,7 @@ export class Lane {
       thread: 'tts',
       strip: strips.tts,
       tts: config.tts,
+      isRecording: config.api.recordingsPath !== undefined,
       ports: { main: ttsMain, conversation: ttsConversation, api: api.voice },
     };
     this.main = { vad: mainVad, stt: mainStt, conversation: mainConversation, tts: mainTts };

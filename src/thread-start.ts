@@ -87,6 +87,8 @@ export type ConversationStart = Common & {
 export type TtsStart = Common & {
   readonly thread: 'tts';
   readonly tts: WithFallbacks<TtsSetup>;
+  /** Recordings are kept of calls whose agents want it. */
+  readonly isRecording: boolean;
   readonly ports: { readonly main: MessagePort; readonly conversation: MessagePort } & ToTheApi;
 };
 

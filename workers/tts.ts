@@ -28,7 +28,7 @@ const host = new TtsHost(
   {
     toMain: (message) => main.postMessage(message),
     toConversation: (message) => conversation.postMessage(message),
-    toApi: (message) => api.post(message, [message.pcm.buffer]),
+    toApi: start.isRecording ? (message) => api.post(message, [message.pcm.buffer]) : undefined,
   },
 );
 main.on('message', (message: SlotOrder | CutSent) => host.fromMain(message));

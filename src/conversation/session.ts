@@ -10,6 +10,7 @@ import { Cell, type Slot } from '../shared/slots.js';
 import type { AgentConfig } from '../store/agents.js';
 import type { Recorder } from '../telemetry/recorder.js';
 import { nextDeadlineMs, step } from '../turn/machine.js';
+import type { TurnSettings } from '../turn/settings.js';
 import { type Action, initialState, type TurnEvent, type TurnState } from '../turn/state.js';
 import { keyOf } from '../turn/words.js';
 import type { ClientEvent, Initiation, ServerEvent } from '../wire/events.js';
@@ -104,6 +105,15 @@ export class Session {
   #committedFiles: TypedFiles & { readonly speech: number } = { ...noFiles, speech: 0 };
   /** A deadline that `time` was fed for without moving it; those up to it are not fed again until an event comes. */
   #servedDeadlineMs = -1;
+  /** The machine's next instant, and what it was worked out from. */
+  #deadline:
+    | {
+        readonly state: TurnState;
+        readonly settings: TurnSettings;
+        readonly servedMs: number;
+        readonly nextMs: number | undefined;
+      }
+    | undefined;
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
   #isClosed = false;
@@ -364,11 +374,21 @@ export class Session {
     if (overMs >= 0) this.#overTime(overMs);
     if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) this.#hangUp();
     if (this.#isClosed) return;
-    const deadline = nextDeadlineMs(this.#state, this.#profile.turn, this.#servedDeadlineMs);
+    const deadline = this.#nextDeadlineMs(this.#profile.turn);
     if (deadline === undefined || deadline > this.#inputMs()) return;
     this.#feed({ type: 'time' });
     // Whatever was due until now has been looked at; what the machine names next lies later, or is new.
-    if (nextDeadlineMs(this.#state, this.#profile.turn, this.#servedDeadlineMs) === deadline) this.#servedDeadlineMs = deadline;
+    if (this.#nextDeadlineMs(this.#profile.turn) === deadline) this.#servedDeadlineMs = deadline;
+  }
+
+  /** The machine never changes a state in place, so what was worked out for one holds as long as it lasts. */
+  #nextDeadlineMs(settings: TurnSettings): number | undefined {
+    const known = this.#deadline;
+    if (known?.state === this.#state && known.settings === settings && known.servedMs === this.#servedDeadlineMs)
+      return known.nextMs;
+    const nextMs = nextDeadlineMs(this.#state, settings, this.#servedDeadlineMs);
+    this.#deadline = { state: this.#state, settings, servedMs: this.#servedDeadlineMs, nextMs };
+    return nextMs;
   }
 
   close(): void {

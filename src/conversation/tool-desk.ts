@@ -161,6 +161,7 @@ export class ToolDesk {
   }
 
   tick(atMs: number): void {
+    if (this.#running.size === 0) return;
     for (const running of [...this.#running.values()]) {
       if (atMs < running.dueAtMs) continue;
       if (running.tool.type !== 'client') this.#context.links.toApi({ type: 'cancel_tool', toolCallId: running.call.id });

@@ -18,8 +18,8 @@ import { alignmentJson } from '../wire/audio-out.js';
 export type TtsLinks = {
   readonly toMain: (message: Released | SessionFailed | { readonly type: 'ring' }) => void;
   readonly toConversation: (message: FromTts) => void;
-  /** Gives the samples away. */
-  readonly toApi: (message: SpokenAudio & { readonly pcm: Int16Array<ArrayBuffer> }) => void;
+  /** Gives the samples away. Undefined: nobody keeps recordings, and what was sent is not followed. */
+  readonly toApi: ((message: SpokenAudio & { readonly pcm: Int16Array<ArrayBuffer> }) => void) | undefined;
 };
 
 export type TtsHostOptions = {
@@ -112,6 +112,7 @@ export class TtsHost {
       this.#warm(voice, rateHz);
       return;
     }
+    const { toApi } = this.#links;
     const rules = { ...this.#rules, pacing: pacingFor(this.#rules?.pacing ?? pacing, rateHz, leadMs) };
     const session = new TtsSession(
       this.#slots[slot]!,
@@ -122,7 +123,9 @@ export class TtsHost {
       nowMs,
       (body) => this.#links.toConversation({ slot, generation, ...body } as FromTts),
       () => this.#ringMain(),
-      message.isRecorded === true ? (piece) => this.#links.toApi({ type: 'spoken', slot, generation, ...piece }) : undefined,
+      message.isRecorded === true && toApi !== undefined
+        ? (piece) => toApi({ type: 'spoken', slot, generation, ...piece })
+        : undefined,
     );
     this.#sessions.set(slot, session);
     this.#warm(voice, rateHz);

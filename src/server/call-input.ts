@@ -47,9 +47,22 @@ export type InputEvents = {
 };
 
 /** One buffer for all calls: messages are handled one at a time. */
-const decoded = new Uint8Array(wireLimits.audioBytesMax);
+const decoded = Buffer.alloc(wireLimits.audioBytesMax);
 /** One sample a byte, for µ-law. */
 const aligned = new Int16Array(wireLimits.audioBytesMax);
+/** The first so many of each. Chunks are of one size as a rule, and a view costs more than the copy of what is in it. */
+let decodedStart: Uint8Array = decoded;
+let alignedStart = aligned;
+
+function startOfDecoded(count: number): Uint8Array {
+  if (decodedStart.length !== count) decodedStart = decoded.subarray(0, count);
+  return decodedStart;
+}
+
+function startOfAligned(count: number): Int16Array {
+  if (alignedStart.length !== count) alignedStart = aligned.subarray(0, count);
+  return alignedStart;
+}
 
 export class CallInput {
   readonly #slot: Slot;
@@ -119,7 +132,7 @@ export class CallInput {
       return;
     }
     const outcome = decodeAudioMessage(frame, decoded);
-    if (typeof outcome === 'number') this.#audio(decoded.subarray(0, outcome), atMs);
+    if (typeof outcome === 'number') this.#audio(startOfDecoded(outcome), atMs);
     else if (outcome !== undefined) this.#lost(audioBytesLost(frame.length), chunkProblems[outcome], atMs);
     else this.#control(frame, atMs);
   }
@@ -157,7 +170,7 @@ export class CallInput {
     const { event } = outcome;
     if (event.type === 'user_audio_chunk') {
       const size = decodeBase64(event.base64, decoded);
-      if (typeof size === 'number') this.#audio(decoded.subarray(0, size), atMs);
+      if (typeof size === 'number') this.#audio(startOfDecoded(size), atMs);
       else this.#lost(audioBytesLost(frame.length), chunkProblems[size], atMs);
       return;
     }
@@ -171,12 +184,12 @@ export class CallInput {
       return;
     }
     if (this.#isTextOnly) return;
-    const { encoding } = describeFormat(this.#format);
+    const { encoding, rateHz } = describeFormat(this.#format);
     const count = encoding === 'ulaw' ? bytes.length : this.#aligner.push(bytes, aligned);
-    if (encoding === 'ulaw') decodeMulaw(bytes, aligned.subarray(0, bytes.length));
-    this.#chunkMs = (count * 1000) / describeFormat(this.#format).rateHz;
+    const samples = startOfAligned(count);
+    if (encoding === 'ulaw') decodeMulaw(bytes, samples);
+    this.#chunkMs = (count * 1000) / rateHz;
     if (!this.#isWelcome(count, atMs)) return;
-    const samples = aligned.subarray(0, count);
     this.#write(this.#resampler === undefined ? samples : this.#resampler.process(samples), atMs);
   }
 
@@ -208,7 +221,8 @@ export class CallInput {
   #keepEarly(bytes: Uint8Array): void {
     if (!this.#hasInitiation && this.#early.length === 0) this.#events.onEarlyAudio();
     if (this.#earlyBytes + bytes.length > inputLimits.earlyBytesMax) return;
-    this.#early.push(bytes.slice());
+    // `slice` of a Buffer would be a view.
+    this.#early.push(Uint8Array.from(bytes));
     this.#earlyBytes += bytes.length;
   }
 

@@ -89,6 +89,15 @@ export class Call {
     if (!this.#isOver && this.#ending === undefined) this.#input?.message(bytes, isBinary, this.#now());
   }
 
+  /**
+   * Whether `ring` may have anything to do: the bell is one for all calls. Plain loads, a sixth of what `Atomics.load` costs here: whoever stores
+   * rings afterwards, and the message of the bell comes behind both.
+   */
+  get isRung(): boolean {
+    const { cells } = this.slot;
+    return cells[Cell.outputWritten] !== cells[Cell.outputRead] || cells[Cell.holdsRaised]! > cells[Cell.holdsReleased]!;
+  }
+
   /** Frames are waiting, or a HOLD was raised. */
   ring(): void {
     if (this.#isOver) return;

@@ -322,9 +322,9 @@ export class Calls {
     }
   }
 
-  /** The bell: every call looks at its ring. */
+  /** The bell: every call that may be meant looks at its ring. */
   ring(): void {
-    for (const { call } of this.#seats) if (call !== undefined) this.#guarded(call, () => call.ring());
+    for (const { call } of this.#seats) if (call?.isRung === true) this.#guarded(call, () => call.ring());
   }
 
   sweep(): void {

@@ -136,7 +136,7 @@ class UwsServer<Session> implements SocketServer {
         connection.attach(socket);
         handlers.opened(session, connection);
       },
-      message: (socket, bytes, isBinary) => handlers.message(socket.getUserData().session, new Uint8Array(bytes), isBinary),
+      message: (socket, bytes, isBinary) => handlers.message(socket.getUserData().session, Buffer.from(bytes), isBinary),
       pong: (socket) => handlers.pong(socket.getUserData().session),
       close: (socket, code, bytes) => {
         const { session, connection } = socket.getUserData();

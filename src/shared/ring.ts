@@ -35,7 +35,7 @@ export class InputWriter {
       const count = Math.min(pieceSamples, chunk.length - offset);
       const start = this.#written & mask;
       const head = Math.min(count, inputRingSamples - start);
-      input.set(chunk.subarray(offset, offset + head), start);
+      input.set(head === chunk.length ? chunk : chunk.subarray(offset, offset + head), start);
       if (head < count) input.set(chunk.subarray(offset + head, offset + count), 0);
       this.#publish(count);
     }

@@ -11,6 +11,7 @@ import { FrameWriter } from '../shared/frames.js';
 import { ReferenceWriter } from '../shared/reference.js';
 import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
 import { type Hz, ms, samplesIn } from '../shared/units.js';
+import { Lateness } from './lateness.js';
 import { type Pacing, pacing } from './pacing.js';
 import type { Speech } from './speech.js';
 import type { SpokenTrack } from './spoken.js';
@@ -41,10 +42,6 @@ export type OnFloor = {
   fadesIn: boolean;
 };
 
-/** Lateness that a steady machine shows too, and how slowly more is forgotten: half of it in about a second of ticks. */
-const lateFreeMs = 3;
-const lateKeptRatio = 0.9965;
-
 /** The pacer's own instants lie on its grid. */
 const onGrid = (atMs: number): number => Math.ceil(atMs / pacing.gridMs) * pacing.gridMs;
 
@@ -71,8 +68,7 @@ export class Pacer {
   #wasHeld = false;
   /** The ring was full. */
   #hasWaited = false;
-  /** How late ticks were lately: the worst, forgotten slowly. */
-  #lateMs = 0;
+  readonly #lateness = new Lateness();
   /** What was given a tail and has not gone on since, and the session position behind the newest tail. */
   #tailOf: OnFloor | undefined;
   #tailEnd = -1;
@@ -106,7 +102,7 @@ export class Pacer {
 
   /** A tick of the grid that was due at `dueAtMs`. */
   ticked(atMs: number, dueAtMs: number): void {
-    this.#lateMs = Math.max(atMs - dueAtMs - lateFreeMs, this.#lateMs * lateKeptRatio, 0);
+    this.#lateness.ticked(atMs, dueAtMs);
   }
 
   /** Nothing that was framed goes on: the next frame begins a schedule of its own. */
@@ -244,7 +240,7 @@ export class Pacer {
   /** Audio to keep ahead: the start's while the speech is young, then as little as link and timers allow. */
   #leadMs(floor: OnFloor): number {
     const isYoung = floor.framedMs < this.#pacing.leadStartMs;
-    const unsteadyMs = this.#slot.load(Cell.linkJitterMs) + this.#lateMs;
+    const unsteadyMs = this.#slot.load(Cell.linkJitterMs) + this.#lateness.marginMs;
     const leadMs = Math.min(this.#pacing.leadMaxMs, this.#pacing.leadMinMs + unsteadyMs);
     return isYoung ? Math.max(this.#pacing.leadStartMs, leadMs) : leadMs;
   }

@@ -8,11 +8,18 @@ export const silenceDb = -120;
  * All zeros, or an empty range, reads `silenceDb`. `from` and `to` must lie inside `pcm`.
  */
 export function rmsLevelDb(pcm: Int16Array, from = 0, to = pcm.length): number {
-  let sumOfSquares = 0;
-  for (let index = from; index < to; index += 1) {
-    const sample = pcm[index]!;
-    sumOfSquares += sample * sample;
+  // Two sums, so that one addition need not wait for the other. Whole numbers: their order does not matter.
+  let even = 0;
+  let odd = 0;
+  let index = from;
+  for (; index + 1 < to; index += 2) {
+    const first = pcm[index]!;
+    const second = pcm[index + 1]!;
+    even += first * first;
+    odd += second * second;
   }
+  if (index < to) even += pcm[index]! * pcm[index]!;
+  const sumOfSquares = even + odd;
   if (sumOfSquares === 0) return silenceDb;
   return 10 * Math.log10(sumOfSquares / (to - from) / (32768 * 32768));
 }

@@ -28,7 +28,8 @@ export function decodeAudioMessage(frame: Uint8Array, into: Uint8Array): number 
   if (frame[end] !== 0x22 || frame[end + 1] !== 0x7d) return undefined;
   const head = startsWith(frame, compactHead) ? compactHead : startsWith(frame, spacedHead) ? spacedHead : undefined;
   if (head === undefined || end < head.length) return undefined;
-  const text = Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength).toString('latin1', head.length, end);
+  const bytes = Buffer.isBuffer(frame) ? frame : Buffer.from(frame.buffer, frame.byteOffset, frame.byteLength);
+  const text = bytes.toString('latin1', head.length, end);
   const outcome = decodeBase64(text, into);
   // What looks broken may be another shape of the same message: escaped slashes, more fields behind the audio.
   return typeof outcome === 'number' || plainJsonText.test(text) ? outcome : undefined;

@@ -6,6 +6,9 @@ import { strict as assert } from 'node:assert';
 import { endianness } from 'node:os';
 
 export class SampleAligner {
+  /** The bytes of what was last written to: the same each time. */
+  #into: Int16Array | undefined;
+  #target: Uint8Array = new Uint8Array(0);
   /** First half of a sample whose second half has not come yet; -1: none. */
   #spareByte = -1;
 
@@ -19,7 +22,11 @@ export class SampleAligner {
    */
   push(bytes: Uint8Array, into: Int16Array): number {
     if (bytes.length === 0) return 0;
-    const target = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+    if (into !== this.#into) {
+      this.#into = into;
+      this.#target = new Uint8Array(into.buffer, into.byteOffset, into.byteLength);
+    }
+    const target = this.#target;
     let carried = 0;
     if (this.#spareByte >= 0) {
       target[0] = this.#spareByte;
