@@ -74,6 +74,13 @@ const said = (turn: number, text: string, throughMs: number, isFinal = true): Tu
   throughMs,
 });
 
+const tools = (areRunning: boolean, protects: 'nothing' | 'tool' | 'turn' = 'nothing'): TurnEvent => ({
+  type: 'tools',
+  speech: 2,
+  areRunning,
+  protects,
+});
+
 /** The agent's first message was heard; one turn was said and its reply (speech 2) is audible since `atMs`. */
 function speaking(atMs = 4000, settings: Partial<TurnSettings> = {}): Table {
   const table = new Table(settings);
@@ -454,6 +461,22 @@ test('protected speech is not held; the words are answered when it is over', (t)
   t.end();
 });
 
+test('a backchannel over what cannot be interrupted is not answered afterwards', (t) => {
+  const settings = speaking(4000, { isInterruptible: false });
+  const tool = speaking();
+  tool.at(4500, tools(true, 'turn'));
+  for (const table of [settings, tool]) {
+    table.at(5000, speechStart(4936));
+    table.at(5500, speechEnd(5300, 364));
+    t.match(table.at(5600, said(2, 'mm-hm', 5490)).at(-1), { type: 'drop_turn', reason: 'backchannel' });
+    table.at(6000, speechStart(5936));
+    table.at(6900, speechEnd(6700, 764));
+    table.at(7000, said(3, 'one more question.', 6890));
+    t.ok(types(table.at(9000, { type: 'drained', speech: 2, isBroken: false })).includes('generate'), 'words are');
+  }
+  t.end();
+});
+
 test('one word whose final never comes is decided all the same', (t) => {
   const table = speaking();
   table.at(5000, speechStart(4936, 1));
@@ -640,13 +663,6 @@ test('a whole utterance far below the caller is not answered', (t) => {
     'nor one so short that only its end is told',
   );
   t.end();
-});
-
-const tools = (areRunning: boolean, protects: 'nothing' | 'tool' | 'turn' = 'nothing'): TurnEvent => ({
-  type: 'tools',
-  speech: 2,
-  areRunning,
-  protects,
 });
 
 test('while a tool protects the reply nothing interrupts it; what was said meanwhile is answered when it was heard out', (t) => {

@@ -40,14 +40,19 @@ export function judgeInterruption(work: Work): void {
   const { agent, open } = work.state;
   if (isProtected(work)) {
     if (agent.phase === 'held') resume(work, agent.speech, agent.hold, 'protected');
+    ignoreSidelong(work);
     return;
   }
   if (agent.phase === 'held' && open === undefined) {
     resume(work, agent.speech, agent.hold, 'no_words');
     return;
   }
-  if (open === undefined || !work.settings.isInterruptible) return;
-  if (agent.phase !== 'idle' && agent.kind === 'first' && !work.settings.isFirstInterruptible) return;
+  if (open === undefined) return;
+  const { isInterruptible, isFirstInterruptible } = work.settings;
+  if (!isInterruptible || (agent.phase !== 'idle' && agent.kind === 'first' && !isFirstInterruptible)) {
+    ignoreSidelong(work);
+    return;
+  }
   if (open.isOther && (agent.phase === 'held' || agent.phase === 'speaking')) {
     judgeOther(work, open, agent);
     return;
@@ -67,6 +72,14 @@ export function judgeInterruption(work: Work): void {
     if (verdict.is === 'real') cut(work, verdict.reason);
     if (verdict.is === 'false') dropTurn(work, verdict.reason);
   }
+}
+
+/** What would not have interrupted is no turn either when nothing can: an "mm-hmm" is not answered once the agent has finished. */
+function ignoreSidelong(work: Work): void {
+  const { agent, open } = work.state;
+  if (agent.phase !== 'speaking' || open === undefined || open.isSpeaking) return;
+  const verdict = judgeWords(open, ladder(work, agent.kind, agent.startedMs));
+  if (verdict.is === 'false') dropTurn(work, verdict.reason);
 }
 
 /** Taken for somebody else by its level: goes by unless it grows loud, or its words are for the agent. */
