@@ -527,7 +527,7 @@ test('turn audio: any cutting, replays and holes give the samples of the clock',
       fc.integer({ min: 20, max: 200 }),
       fc.array(fc.nat(400), { maxLength: 5 }),
       (start, pieces, samplesMax, drops) => {
-        const audio = new TurnAudio(samplesMax, 4);
+        const audio = new TurnAudio(samplesMax);
         const expected: number[] = [];
         let end = start;
         let added = 0;

@@ -61,7 +61,7 @@ export interface SttProvider {
 }
 
 export type TranscribeRequest = {
-  /** 16 kHz mono. The transcriber may keep it. */
+  /** 16 kHz mono. The transcriber may read it until its promise is settled. */
   readonly audio: Int16Array;
   readonly rateHz: Hz;
   readonly settings: SttSettings;

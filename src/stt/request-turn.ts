@@ -7,6 +7,7 @@
  * the best text there is. It helps only where requests are worked off one after the other (a recogniser on this machine).
  */
 import type { EngineError } from '../shared/errors.js';
+import { giveBack, lend } from '../shared/lent-memory.js';
 import type { Timers } from '../shared/timers.js';
 import { inputRateHz, type Ms, ms, type Samples, samplesIn } from '../shared/units.js';
 import { Ask, type AskContext, type AskSettings } from './ask.js';
@@ -54,13 +55,16 @@ export type RequestContext = {
   readonly random: () => number;
 };
 
-/** Memory of a turn before it grows: four seconds. */
-const startSamples = 64_000;
 /** The oldest audio of an overlong turn goes in pieces of this size, so that it is not moved with every chunk. */
 const dropSamples = 16_000;
 
 /** A result, and the frozen text before the audio that it is of. */
 type Heard = Recognition & { readonly prefix: string };
+
+const lendSamples = (count: number): Int16Array<ArrayBuffer> => {
+  const bytes = count * Int16Array.BYTES_PER_ELEMENT;
+  return new Int16Array(lend(bytes), 0, count);
+};
 
 export class RequestTurn implements SttTurn {
   readonly #context: RequestContext;
@@ -87,7 +91,7 @@ export class RequestTurn implements SttTurn {
     this.#context = context;
     this.#askContext = { who: transcriber.name, timers, allowance, settings, random };
     this.#options = options;
-    this.#audio = new TurnAudio(samplesIn(settings.audioMaxMs, inputRateHz), startSamples);
+    this.#audio = new TurnAudio(samplesIn(settings.audioMaxMs, inputRateHz));
     this.#partialSamples = samplesIn(settings.partialEveryMs, inputRateHz);
     this.#freezeSamples = samplesIn(settings.freezeAfterMs, inputRateHz);
   }
@@ -139,6 +143,7 @@ export class RequestTurn implements SttTurn {
     this.#dropPartial();
     this.#final?.drop();
     this.#final = undefined;
+    this.#audio.clear();
   }
 
   #askPartial(): void {
@@ -162,10 +167,14 @@ export class RequestTurn implements SttTurn {
 
   async #transcribe(endSample: Samples, signal: AbortSignal): Promise<Heard> {
     const prefix = this.#prefix;
-    const audio = this.#audio.copyUntil(endSample);
+    const audio = this.#audio.copyUntil(endSample, lendSamples);
     const { transcriber } = this.#context;
-    const recognition = await transcriber.transcribe({ audio, rateHz: inputRateHz, settings: this.#options.settings, signal });
-    return { ...recognition, prefix };
+    try {
+      const recognition = await transcriber.transcribe({ audio, rateHz: inputRateHz, settings: this.#options.settings, signal });
+      return { ...recognition, prefix };
+    } finally {
+      giveBack(audio.buffer);
+    }
   }
 
   #answered(ask: Ask<Heard>, { prefix, ...recognition }: Heard): void {
