@@ -31,7 +31,7 @@ class HandTranscriber implements Transcriber {
   transcribe(request: TranscribeRequest): Promise<Recognition> {
     return new Promise((resolve, reject) => {
       const entry: Request = {
-        audio: request.audio,
+        audio: request.audio.slice(),
         signal: request.signal,
         done: false,
         async answer(recognition) {

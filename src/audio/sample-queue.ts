@@ -8,8 +8,8 @@
 
 /** A quarter of a second at 16 kHz, 8 KB: what is kept too much at either end is little, and blocks are few. */
 const blockSamples = 4096;
-/** Blocks that are kept for the next queue, 4 MB; more are left to the collector. */
-const spareBlocksMax = 512;
+/** Blocks that are kept for the next queue, 2 MB; more are left to the collector. */
+const spareBlocksMax = 256;
 const spareBlocks: Int16Array[] = [];
 
 export class SampleQueue {

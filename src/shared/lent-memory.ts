@@ -1,19 +1,20 @@
 /**
  * Memory that is needed for some hundred milliseconds and again soon after: one store a thread. What lives that long has become old for the garbage
  * collector when it is dropped, and old garbage waits for a full collection, of which a thread with small objects makes few: the audio of
- * requests came to 40 MB of it (docs/decisions/memory-per-call.md).
+ * requests came to 20 MB of it and more (docs/decisions/memory-per-call.md).
  */
 
-const pieceBytesMin = 16_384;
+/** Sizes are rounded up to whole steps, so that few differ. */
+const stepBytes = 32_768;
 /** What is lent again is kept up to this much; the rest, and single pieces as large, are left to the collector. */
 const spareBytesMax = 4 * 1024 * 1024;
 
 const spare = new Map<number, ArrayBuffer[]>();
 let spareBytes = 0;
 
-/** At least `bytes` long, a power of two, with anything in it. To be given back with `giveBack`, or dropped. */
+/** At least `bytes` long, with anything in it. To be given back with `giveBack`, or dropped. */
 export function lend(bytes: number): ArrayBuffer {
-  const size = Math.max(pieceBytesMin, 2 ** Math.ceil(Math.log2(bytes)));
+  const size = Math.max(1, Math.ceil(bytes / stepBytes)) * stepBytes;
   const known = spare.get(size)?.pop();
   if (known === undefined) return new ArrayBuffer(size);
   spareBytes -= size;

@@ -7,7 +7,6 @@
  * the best text there is. It helps only where requests are worked off one after the other (a recogniser on this machine).
  */
 import type { EngineError } from '../shared/errors.js';
-import { giveBack, lend } from '../shared/lent-memory.js';
 import type { Timers } from '../shared/timers.js';
 import { inputRateHz, type Ms, ms, type Samples, samplesIn } from '../shared/units.js';
 import { Ask, type AskContext, type AskSettings } from './ask.js';
@@ -61,10 +60,13 @@ const dropSamples = 16_000;
 /** A result, and the frozen text before the audio that it is of. */
 type Heard = Recognition & { readonly prefix: string };
 
-const lendSamples = (count: number): Int16Array<ArrayBuffer> => {
-  const bytes = count * Int16Array.BYTES_PER_ELEMENT;
-  return new Int16Array(lend(bytes), 0, count);
-};
+/** Of the thread: the audio of one request is in it while that is being made. As long as the longest so far. */
+let scratch = new Int16Array(0);
+
+function scratchOf(count: number): Int16Array<ArrayBuffer> {
+  if (scratch.length < count) scratch = new Int16Array(count);
+  return scratch.subarray(0, count);
+}
 
 export class RequestTurn implements SttTurn {
   readonly #context: RequestContext;
@@ -167,14 +169,10 @@ export class RequestTurn implements SttTurn {
 
   async #transcribe(endSample: Samples, signal: AbortSignal): Promise<Heard> {
     const prefix = this.#prefix;
-    const audio = this.#audio.copyUntil(endSample, lendSamples);
+    const audio = this.#audio.copyUntil(endSample, scratchOf);
     const { transcriber } = this.#context;
-    try {
-      const recognition = await transcriber.transcribe({ audio, rateHz: inputRateHz, settings: this.#options.settings, signal });
-      return { ...recognition, prefix };
-    } finally {
-      giveBack(audio.buffer);
-    }
+    const recognition = await transcriber.transcribe({ audio, rateHz: inputRateHz, settings: this.#options.settings, signal });
+    return { ...recognition, prefix };
   }
 
   #answered(ask: Ask<Heard>, { prefix, ...recognition }: Heard): void {
