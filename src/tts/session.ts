@@ -235,7 +235,7 @@ export class TtsSession {
       return;
     }
     if (!isUndoable) {
-      speech.drop();
+      speech.stop();
       this.#speeches.delete(number);
     }
     this.#cut.ordered(speech, epoch, base);
