@@ -1,12 +1,26 @@
-/** A growing row of samples of which the oldest may be forgotten: the audio of one speech on its way to the caller. */
+/**
+ * A growing row of samples of which the oldest may be forgotten: the audio of one speech on its way to the caller, or of one turn of the caller's.
+ *
+ * The samples are copied into blocks that all queues of the thread share. A queue lives for seconds, which makes its memory old in the eyes of
+ * the garbage collector, and what is old and forgotten is only given back by a full collection: with blocks it is used again at once
+ * (docs/decisions/memory-per-call.md).
+ */
+
+/** A quarter of a second at 16 kHz, 8 KB: what is kept too much at either end is little, and blocks are few. */
+const blockSamples = 4096;
+/** Blocks that are kept for the next queue, 2 MB; more are left to the collector. */
+const spareBlocksMax = 256;
+const spareBlocks: Int16Array[] = [];
+
 export class SampleQueue {
-  readonly #chunks: Int16Array[] = [];
-  #firstKept = 0;
+  /** All but the last are full; the first begins at sample `#base`. */
+  readonly #blocks: Int16Array[] = [];
+  #base = 0;
   #end = 0;
 
   /** Index of the oldest sample that is still there. */
   get start(): number {
-    return this.#firstKept;
+    return this.#base;
   }
 
   /** One past the newest sample; counts from the first ever appended. */
@@ -14,48 +28,72 @@ export class SampleQueue {
     return this.#end;
   }
 
-  /** The queue keeps `chunk` as it is. */
+  /** Copies `chunk` to the end. */
   append(chunk: Int16Array): void {
-    if (chunk.length === 0) return;
-    this.#chunks.push(chunk);
-    this.#end += chunk.length;
+    for (let done = 0; done < chunk.length; ) {
+      const [block, at] = this.#last();
+      const count = Math.min(blockSamples - at, chunk.length - done);
+      block.set(count === chunk.length ? chunk : chunk.subarray(done, done + count), at);
+      this.#end += count;
+      done += count;
+    }
   }
 
-  /** Copies samples from index `from` on into `into` and returns how many there were. */
-  copy(from: number, into: Int16Array): number {
-    let chunkStart = this.#firstKept;
-    let done = 0;
-    for (const chunk of this.#chunks) {
-      const chunkEnd = chunkStart + chunk.length;
-      const wanted = from + done;
-      if (wanted < chunkEnd && wanted >= chunkStart) {
-        const piece = chunk.subarray(wanted - chunkStart, Math.min(chunk.length, from + into.length - chunkStart));
-        into.set(piece, done);
-        done += piece.length;
-        if (done === into.length) break;
-      }
-      chunkStart = chunkEnd;
+  /** `count` samples of digital silence. */
+  appendSilence(count: number): void {
+    for (let left = count; left > 0; ) {
+      const [block, at] = this.#last();
+      const piece = Math.min(blockSamples - at, left);
+      block.fill(0, at, at + piece);
+      this.#end += piece;
+      left -= piece;
     }
-    return done;
+  }
+
+  /** Copies samples from index `from` on into `into` and returns how many there were; none when `from` is not there any more. */
+  copy(from: number, into: Int16Array): number {
+    const count = from < this.#base ? 0 : Math.max(0, Math.min(into.length, this.#end - from));
+    for (let done = 0; done < count; ) {
+      const offset = from + done - this.#base;
+      const at = offset % blockSamples;
+      const piece = Math.min(blockSamples - at, count - done);
+      into.set(this.#blocks[(offset - at) / blockSamples]!.subarray(at, at + piece), done);
+      done += piece;
+    }
+    return count;
   }
 
   /** Drops everything from index `end` on; what is older than `start` is gone anyway. */
   truncate(end: number): void {
-    for (let last = this.#chunks.at(-1); last !== undefined && this.#end > end; last = this.#chunks.at(-1)) {
-      const kept = Math.max(0, last.length - (this.#end - end));
-      this.#chunks.pop();
-      if (kept > 0) this.#chunks.push(last.subarray(0, kept));
-      this.#end -= last.length - kept;
+    this.#end = Math.max(this.#base, Math.min(this.#end, end));
+    const needed = Math.ceil((this.#end - this.#base) / blockSamples);
+    while (this.#blocks.length > needed) keep(this.#blocks.pop()!);
+  }
+
+  /** Forgets whole blocks that lie before `index`. */
+  forgetBefore(index: number): void {
+    while (this.#base + blockSamples <= Math.min(index, this.#end)) {
+      keep(this.#blocks.shift()!);
+      this.#base += blockSamples;
     }
   }
 
-  /** Forgets whole chunks that lie before `index`. */
-  forgetBefore(index: number): void {
-    let first = this.#chunks[0];
-    while (first !== undefined && this.#firstKept + first.length <= index) {
-      this.#firstKept += first.length;
-      this.#chunks.shift();
-      first = this.#chunks[0];
-    }
+  /** Forgets all samples; positions stay, and more may be appended. */
+  clear(): void {
+    for (const block of this.#blocks.splice(0)) keep(block);
+    this.#base = this.#end;
   }
+
+  /** The block that the next sample belongs into, and its place there. */
+  #last(): readonly [block: Int16Array, at: number] {
+    const at = (this.#end - this.#base) % blockSamples;
+    const index = (this.#end - this.#base - at) / blockSamples;
+    const block = this.#blocks[index] ?? spareBlocks.pop() ?? new Int16Array(blockSamples);
+    if (index === this.#blocks.length) this.#blocks.push(block);
+    return [block, at];
+  }
+}
+
+function keep(block: Int16Array): void {
+  if (spareBlocks.length < spareBlocksMax) spareBlocks.push(block);
 }

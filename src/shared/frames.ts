@@ -4,15 +4,7 @@
  * Stale: the reader compares the stamps with the cells (`main` does it, after it has seen the frame) and skips; skipped frames are counted.
  */
 import { strict as assert } from 'node:assert';
-import {
-  Cell,
-  frameAlignmentBytes,
-  frameBytes,
-  frameHeaderBytes,
-  framePayloadBytes,
-  outputRingFrames,
-  type Slot,
-} from './slots.js';
+import { Cell, frameAlignmentBytes, frameHeaderBytes, framePayloadBytes, outputRingFrames, type Slot } from './slots.js';
 
 /** What is written on a frame. Positions are output samples on the session's timeline. */
 export type FrameStamp = {
@@ -53,20 +45,25 @@ const Field = {
   payloadBytes: 9,
   alignmentBytes: 10,
   isTail: 11,
+  /** Where the payload is: its distance from the first one, in bytes. */
+  payloadAt: 14,
 } as const;
 /** Float64 index inside the header: byte 48. */
 const scheduledIndex = 6;
 
-type Places = { ints: Int32Array; floats: Float64Array; payload: Uint8Array; alignment: Uint8Array };
+type Place = { readonly ints: Int32Array; readonly floats: Float64Array; readonly alignment: Uint8Array };
 
-function placesOf(slot: Slot): Places[] {
+/** Headers and alignments of all frames come first, payloads behind them. */
+const placeBytes = frameHeaderBytes + frameAlignmentBytes;
+const payloadsOffset = outputRingFrames * placeBytes;
+
+function placesOf(slot: Slot): Place[] {
   return Array.from({ length: outputRingFrames }, (_, index) => {
-    const start = slot.outputByteOffset + index * frameBytes;
+    const start = slot.outputByteOffset + index * placeBytes;
     return {
       ints: new Int32Array(slot.buffer, start, frameHeaderBytes / 4),
       floats: new Float64Array(slot.buffer, start, frameHeaderBytes / 8),
-      payload: new Uint8Array(slot.buffer, start + frameHeaderBytes, framePayloadBytes),
-      alignment: new Uint8Array(slot.buffer, start + frameHeaderBytes + framePayloadBytes, frameAlignmentBytes),
+      alignment: new Uint8Array(slot.buffer, start + frameHeaderBytes, frameAlignmentBytes),
     };
   });
 }
@@ -75,12 +72,18 @@ const noBytes = new Uint8Array(0);
 
 export class FrameWriter {
   readonly #slot: Slot;
-  readonly #places: Places[];
+  readonly #places: Place[];
+  readonly #payloads: Uint8Array;
+  readonly #payloadBytesMax: number;
   #written: number;
 
-  constructor(slot: Slot) {
+  /** `payloadBytesMax`: of a frame of this session, `framePayloadBytes` at most. Frames lie that close, so that few pages are touched. */
+  constructor(slot: Slot, payloadBytesMax: number = framePayloadBytes) {
+    assert(payloadBytesMax <= framePayloadBytes, 'a ring of frames fits the slot');
     this.#slot = slot;
     this.#places = placesOf(slot);
+    this.#payloadBytesMax = payloadBytesMax;
+    this.#payloads = new Uint8Array(slot.buffer, slot.outputByteOffset + payloadsOffset, outputRingFrames * payloadBytesMax);
     this.#written = slot.load(Cell.outputWritten);
   }
 
@@ -96,9 +99,11 @@ export class FrameWriter {
 
   /** Copies the frame in and publishes it last. False when the ring is full. Alignment longer than its place is left out. */
   push(stamp: FrameStamp, payload: Uint8Array, alignment: Uint8Array = noBytes): boolean {
-    assert(payload.length <= framePayloadBytes, 'a frame fits its place');
+    assert(payload.length <= this.#payloadBytesMax, 'a frame fits its place');
     if (this.room() <= 0) return false;
-    const place = this.#places[this.#written & (outputRingFrames - 1)]!;
+    const index = this.#written & (outputRingFrames - 1);
+    const place = this.#places[index]!;
+    const payloadAt = index * this.#payloadBytesMax;
     const alignmentBytes = alignment.length <= frameAlignmentBytes ? alignment.length : 0;
     const { ints } = place;
     ints[Field.generation] = stamp.generation;
@@ -114,7 +119,8 @@ export class FrameWriter {
     ints[Field.payloadBytes] = payload.length;
     ints[Field.alignmentBytes] = alignmentBytes;
     place.floats[scheduledIndex] = stamp.scheduledAtMs;
-    place.payload.set(payload);
+    ints[Field.payloadAt] = payloadAt;
+    this.#payloads.set(payload, payloadAt);
     if (alignmentBytes > 0) place.alignment.set(alignment);
     this.#written += 1;
     this.#slot.store(Cell.outputWritten, this.#written);
@@ -124,13 +130,15 @@ export class FrameWriter {
 
 export class FrameReader {
   readonly #slot: Slot;
-  readonly #places: Places[];
+  readonly #places: Place[];
+  readonly #payloadsStart: number;
   readonly #view: FrameView;
   #read: number;
 
   constructor(slot: Slot) {
     this.#slot = slot;
     this.#places = placesOf(slot);
+    this.#payloadsStart = slot.outputByteOffset + payloadsOffset;
     this.#read = slot.load(Cell.outputRead);
     this.#view = {
       generation: 0,
@@ -166,7 +174,7 @@ export class FrameReader {
     view.isLast = ints[Field.isLast] === 1 ? 1 : 0;
     view.isTail = ints[Field.isTail] === 1 ? 1 : 0;
     view.scheduledAtMs = place.floats[scheduledIndex]!;
-    view.payload = place.payload.subarray(0, ints[Field.payloadBytes]);
+    view.payload = new Uint8Array(this.#slot.buffer, this.#payloadsStart + ints[Field.payloadAt]!, ints[Field.payloadBytes]);
     view.alignment = place.alignment.subarray(0, ints[Field.alignmentBytes]);
     return view;
   }

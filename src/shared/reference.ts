@@ -14,10 +14,9 @@ export const referenceMs = 1040;
 /** That, and a ring of frames. */
 const keptMs = referenceMs + 320;
 
-/** Samples of the ring that are used at `rateHz`, 48 kHz at most: a power of two. */
+/** Samples of the ring that are used at `rateHz`, 48 kHz at most. Not rounded up: what is not used is never touched, and costs nothing. */
 export function referenceSamples(rateHz: number): number {
-  const samples = 2 ** Math.ceil(Math.log2((rateHz * keptMs) / 1000));
-  return Math.min(samples, referenceRingSamples);
+  return Math.min(Math.ceil((rateHz * keptMs) / 1000), referenceRingSamples);
 }
 
 export class ReferenceWriter {
@@ -31,7 +30,7 @@ export class ReferenceWriter {
 
   /** At most a ring of samples, copied. `position`: of the first, on the session's output timeline. */
   write(position: number, samples: Int16Array): void {
-    const start = position & (this.#ring.length - 1);
+    const start = position % this.#ring.length;
     const head = Math.min(samples.length, this.#ring.length - start);
     this.#ring.set(samples.subarray(0, head), start);
     if (head < samples.length) this.#ring.set(samples.subarray(head), 0);
@@ -44,9 +43,12 @@ export class ReferenceWriter {
  */
 export function copyReference(slot: Slot, ringSamples: number, position: number, into: Int16Array, count: number): void {
   const ring = slot.reference;
-  const mask = ringSamples - 1;
-  for (let index = 0; index < count; index += 1) {
-    const at = position + index;
-    into[index] = at < 0 ? 0 : ring[at & mask]!;
+  const before = Math.min(count, Math.max(0, -position));
+  into.fill(0, 0, before);
+  let at = (position + before) % ringSamples;
+  for (let index = before; index < count; index += 1) {
+    into[index] = ring[at]!;
+    at += 1;
+    if (at === ringSamples) at = 0;
   }
 }

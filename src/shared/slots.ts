@@ -96,8 +96,8 @@ export const framePayloadBytes = 3840;
 export const frameAlignmentBytes = 512;
 export const frameHeaderBytes = 64;
 /**
- * Reference ring: what was framed for the client, before it was encoded, at its output position. A session uses as much of it as 1.2 s at its rate
- * need (`referenceSamples`): a power of two, at most this.
+ * Reference ring: what was framed for the client, before it was encoded, at its output position. A session uses as much of it as 1.36 s
+ * at its rate need (`referenceSamples`), at most this.
  */
 export const referenceRingSamples = 65536;
 export const frameBytes = frameHeaderBytes + framePayloadBytes + frameAlignmentBytes;

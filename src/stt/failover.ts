@@ -30,13 +30,15 @@ export class FailoverTranscriber implements Transcriber {
 
   async transcribe(request: TranscribeRequest): Promise<Recognition> {
     const candidates = this.#candidates.inOrder();
+    // The second would come too late for the caller's own.
+    const audio = candidates.length > 1 ? request.audio.slice() : request.audio;
     let failure: unknown = new EngineError('config', 'no recogniser is configured');
     for (const [index, candidate] of candidates.entries()) {
       if (!candidate.isFirstChoice) this.#candidates.countFallback(candidate);
       const deadline = new Deadline(this.#timers, request.signal);
       if (index < candidates.length - 1) deadline.arm(this.#patienceMs);
       try {
-        const recognition = await candidate.provider.transcribe({ ...request, signal: deadline.signal });
+        const recognition = await candidate.provider.transcribe({ ...request, audio, signal: deadline.signal });
         this.#candidates.succeeded(candidate);
         return recognition;
       } catch (error) {

@@ -6,7 +6,7 @@ import { KeepAliveHttp, type KeepAliveOptions } from '../shared/keep-alive-http.
 import { systemTimers, type Timers } from '../shared/timers.js';
 import { type Ms, ms } from '../shared/units.js';
 import type { Recognition, SttSettings, TranscribeRequest, Transcriber } from './port.js';
-import { answerOver, transcribeOver, whisperUpload } from './whisper-http.js';
+import { answerOver, transcribeUpload, whisperUpload } from './whisper-http.js';
 
 export type GroqTranscriberOptions = {
   readonly apiKey: string;
@@ -47,8 +47,9 @@ export class GroqTranscriber implements Transcriber {
 
   transcribe(request: TranscribeRequest): Promise<Recognition> {
     const upload = whisperUpload(request, this.#model, 'verbose_json');
-    return transcribeOver(
-      (signal) => this.#client.post('/openai/v1/audio/transcriptions', { ...upload, signal }).asResponse(),
+    return transcribeUpload(
+      upload,
+      (options) => this.#client.post('/openai/v1/audio/transcriptions', options).asResponse(),
       request.signal,
       this.#limits,
     );

@@ -7,7 +7,7 @@ import { openAiClient } from '../shared/openai-client.js';
 import { systemTimers, type Timers } from '../shared/timers.js';
 import { type Ms, ms } from '../shared/units.js';
 import type { Recognition, SttSettings, TranscribeRequest, Transcriber } from './port.js';
-import { answerOver, transcribeOver, whisperUpload } from './whisper-http.js';
+import { answerOver, transcribeUpload, whisperUpload } from './whisper-http.js';
 
 export type OpenAiTranscriberOptions = {
   /** Up to and with `/v1`, or whatever stands before `/audio/transcriptions`. */
@@ -57,8 +57,9 @@ export class OpenAiTranscriber implements Transcriber {
 
   transcribe(request: TranscribeRequest): Promise<Recognition> {
     const upload = whisperUpload(request, this.#model, this.#format);
-    return transcribeOver(
-      async (signal) => await this.#client.post('/audio/transcriptions', { ...upload, signal }).asResponse(),
+    return transcribeUpload(
+      upload,
+      async (options) => await this.#client.post('/audio/transcriptions', options).asResponse(),
       request.signal,
       this.#limits,
     );

@@ -61,7 +61,7 @@ export interface SttProvider {
 }
 
 export type TranscribeRequest = {
-  /** 16 kHz mono. The transcriber may keep it. */
+  /** 16 kHz mono. The caller's again as soon as `transcribe` has returned its promise: who needs it longer copies it. */
   readonly audio: Int16Array;
   readonly rateHz: Hz;
   readonly settings: SttSettings;

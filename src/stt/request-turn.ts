@@ -54,13 +54,19 @@ export type RequestContext = {
   readonly random: () => number;
 };
 
-/** Memory of a turn before it grows: four seconds. */
-const startSamples = 64_000;
 /** The oldest audio of an overlong turn goes in pieces of this size, so that it is not moved with every chunk. */
 const dropSamples = 16_000;
 
 /** A result, and the frozen text before the audio that it is of. */
 type Heard = Recognition & { readonly prefix: string };
+
+/** Of the thread: the audio of one request is in it while that is being made. As long as the longest so far. */
+let scratch = new Int16Array(0);
+
+function scratchOf(count: number): Int16Array<ArrayBuffer> {
+  if (scratch.length < count) scratch = new Int16Array(count);
+  return scratch.subarray(0, count);
+}
 
 export class RequestTurn implements SttTurn {
   readonly #context: RequestContext;
@@ -87,7 +93,7 @@ export class RequestTurn implements SttTurn {
     this.#context = context;
     this.#askContext = { who: transcriber.name, timers, allowance, settings, random };
     this.#options = options;
-    this.#audio = new TurnAudio(samplesIn(settings.audioMaxMs, inputRateHz), startSamples);
+    this.#audio = new TurnAudio(samplesIn(settings.audioMaxMs, inputRateHz));
     this.#partialSamples = samplesIn(settings.partialEveryMs, inputRateHz);
     this.#freezeSamples = samplesIn(settings.freezeAfterMs, inputRateHz);
   }
@@ -139,6 +145,7 @@ export class RequestTurn implements SttTurn {
     this.#dropPartial();
     this.#final?.drop();
     this.#final = undefined;
+    this.#audio.clear();
   }
 
   #askPartial(): void {
@@ -162,7 +169,7 @@ export class RequestTurn implements SttTurn {
 
   async #transcribe(endSample: Samples, signal: AbortSignal): Promise<Heard> {
     const prefix = this.#prefix;
-    const audio = this.#audio.copyUntil(endSample);
+    const audio = this.#audio.copyUntil(endSample, scratchOf);
     const { transcriber } = this.#context;
     const recognition = await transcriber.transcribe({ audio, rateHz: inputRateHz, settings: this.#options.settings, signal });
     return { ...recognition, prefix };

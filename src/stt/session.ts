@@ -14,6 +14,8 @@ import { TurnAudio } from './turn-audio.js';
 const preRollSamples = samplesIn(ms(500), inputRateHz);
 /** Audio is handed on in pieces of at most this. */
 const pieceSamples = 4096;
+/** Of the thread: whoever gets a piece copies it. */
+const pieceMemory = new Int16Array(pieceSamples);
 
 type Body<Union> = Union extends unknown ? Omit<Union, 'slot' | 'generation'> : never;
 
@@ -37,7 +39,6 @@ export class SttSession {
   /** What the listener is to hear of the open turn. */
   #heard: TurnAudio | undefined;
   readonly #now: () => number;
-  readonly #piece = new Int16Array(pieceSamples);
   readonly #gaps: Gap[] = [];
   #turn = 1;
   #open: SttTurn | undefined;
@@ -118,6 +119,7 @@ export class SttSession {
   close(): void {
     this.#open?.close();
     this.#open = undefined;
+    this.#heard?.clear();
     this.#heard = undefined;
   }
 
@@ -131,7 +133,7 @@ export class SttSession {
     this.#cursor = Math.max(0, this.#closedThrough, startSample - preRollSamples);
     this.#isPaused = false;
     this.#closedSpeechMs = 0;
-    if (this.#listener !== undefined) this.#heard = new TurnAudio(this.#listener.windowSamples, inputRateHz);
+    if (this.#listener !== undefined) this.#heard = new TurnAudio(this.#listener.windowSamples);
     this.#open = this.#provider.openTurn({
       settings: this.#settings,
       onTranscript: ({ text, isFinal, lastSample, confidence }) => {
@@ -165,7 +167,7 @@ export class SttSession {
     if (this.#open === undefined || this.#listener === undefined || this.#heard === undefined) return;
     const turn = this.#turn;
     for (let at = Math.max(this.#cursor, this.#heard.endSample); at < atSample; at += pieceSamples) {
-      const piece = this.#piece.subarray(0, Math.min(pieceSamples, atSample - at));
+      const piece = pieceMemory.subarray(0, Math.min(pieceSamples, atSample - at));
       if (copyOut(this.#slot, at, piece)) this.#heard.append(piece, at as Samples);
     }
     const audio = this.#heard.copyUntil(atSample as Samples);
@@ -183,7 +185,7 @@ export class SttSession {
         continue;
       }
       const limit = gap === undefined ? endSample : gap.startSample;
-      const piece = this.#piece.subarray(0, Math.min(pieceSamples, limit - this.#cursor));
+      const piece = pieceMemory.subarray(0, Math.min(pieceSamples, limit - this.#cursor));
       if (copyOut(this.#slot, this.#cursor, piece)) {
         this.#open.push(piece, this.#cursor as Samples);
         this.#heard?.append(piece, this.#cursor as Samples);

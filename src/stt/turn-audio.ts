@@ -1,4 +1,5 @@
 /** The audio of one open turn: one stretch of the input clock, growing at its end, shortened at its start. STT thread. */
+import { SampleQueue } from '../audio/sample-queue.js';
 import type { Samples } from '../shared/units.js';
 
 export class TurnAudio {
@@ -6,13 +7,11 @@ export class TurnAudio {
   firstSample = 0 as Samples;
   endSample = 0 as Samples;
   readonly #samplesMax: number;
-  #buffer: Int16Array;
+  readonly #queue = new SampleQueue();
   #started = false;
 
-  /** `startSamples`: memory taken at once; it doubles as the turn grows, up to `samplesMax`. */
-  constructor(samplesMax: number, startSamples: number) {
+  constructor(samplesMax: number) {
     this.#samplesMax = samplesMax;
-    this.#buffer = new Int16Array(Math.min(startSamples, samplesMax));
   }
 
   get length(): number {
@@ -38,10 +37,9 @@ export class TurnAudio {
     if (added <= 0) return 0;
     const excess = this.excess(chunkEnd);
     if (excess > 0) this.dropBefore((this.firstSample + excess) as Samples);
-    this.#reserve(chunkEnd - this.firstSample);
-    const from = Math.max(firstSample, this.endSample, this.firstSample);
-    this.#buffer.fill(0, this.length, from - this.firstSample);
-    this.#buffer.set(chunk.subarray(from - firstSample), from - this.firstSample);
+    const from = Math.max(firstSample, this.endSample);
+    this.#queue.appendSilence(from - this.endSample);
+    this.#queue.append(chunk.subarray(from - firstSample));
     this.endSample = chunkEnd as Samples;
     return added;
   }
@@ -49,20 +47,28 @@ export class TurnAudio {
   /** Forgets what is before `sample`; the clock may be moved past the end. */
   dropBefore(sample: Samples): void {
     if (sample <= this.firstSample) return;
-    if (sample < this.endSample) this.#buffer.copyWithin(0, sample - this.firstSample, this.length);
-    else this.endSample = sample;
+    if (sample < this.endSample) {
+      this.#queue.forgetBefore(this.#queue.end - (this.endSample - sample));
+    } else {
+      this.#queue.clear();
+      this.endSample = sample;
+    }
     this.firstSample = sample;
   }
 
-  /** A copy of what is kept before `endSample`. */
-  copyUntil(endSample: Samples): Int16Array {
-    return this.#buffer.slice(0, Math.max(0, Math.min(endSample, this.endSample) - this.firstSample));
+  /** A copy of what is kept before `endSample`; `allocate` gives the memory for it. */
+  copyUntil(
+    endSample: Samples,
+    allocate = (count: number): Int16Array<ArrayBuffer> => new Int16Array(count),
+  ): Int16Array<ArrayBuffer> {
+    const copy = allocate(Math.max(0, Math.min(endSample, this.endSample) - this.firstSample));
+    this.#queue.copy(this.#queue.end - this.length, copy);
+    return copy;
   }
 
-  #reserve(samples: number): void {
-    if (samples <= this.#buffer.length) return;
-    const larger = new Int16Array(Math.min(this.#samplesMax, Math.max(samples, this.#buffer.length * 2)));
-    larger.set(this.#buffer.subarray(0, this.length));
-    this.#buffer = larger;
+  /** The turn is over: its memory is used for another. */
+  clear(): void {
+    this.#queue.clear();
+    this.firstSample = this.endSample;
   }
 }

@@ -7,6 +7,7 @@ import { readText } from '../shared/bounded-body.js';
 import { Deadline } from '../shared/deadline.js';
 import { EngineError } from '../shared/errors.js';
 import { engineErrorOf, field } from '../shared/http-errors.js';
+import { giveBack, lend } from '../shared/lent-memory.js';
 import type { Timers } from '../shared/timers.js';
 import type { Hz, Ms } from '../shared/units.js';
 import type { Recognition, TranscribeRequest } from './port.js';
@@ -21,7 +22,7 @@ const segmentNoSpeechRatio = 0.6;
 const wavHeaderBytes = 44;
 
 /** What an SDK's `post` takes. */
-export type WhisperUpload = { readonly body: Uint8Array; readonly headers: { readonly 'content-type': string } };
+export type WhisperUpload = { readonly body: Uint8Array<ArrayBuffer>; readonly headers: { readonly 'content-type': string } };
 
 /**
  * The request as multipart form data, in one piece. Why not the SDK's own: it goes through File, FormData, Blob and a stream, which is two thirds
@@ -40,13 +41,33 @@ export function whisperUpload(request: TranscribeRequest, model: string, format:
   );
   const { audio, rateHz } = request;
   const samples = new Uint8Array(audio.buffer, audio.byteOffset, audio.byteLength);
-  const body = Buffer.concat([
-    Buffer.from(parts.join('')),
-    wavHeader(audio, rateHz),
-    samples,
-    Buffer.from(`\r\n--${boundary}--\r\n`),
-  ]);
+  const body = joined([Buffer.from(parts.join('')), wavHeader(audio, rateHz), samples, Buffer.from(`\r\n--${boundary}--\r\n`)]);
   return { body, headers: { 'content-type': `multipart/form-data; boundary=${boundary}` } };
+}
+
+/** In lent memory. */
+function joined(pieces: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
+  const whole = new Uint8Array(lend(bytes), 0, bytes);
+  let at = 0;
+  for (const piece of pieces) {
+    whole.set(piece, at);
+    at += piece.length;
+  }
+  return whole;
+}
+
+/** Sends `upload` with `send` and reads the answer like `transcribeOver`. Its memory is used again when the request was answered. */
+export async function transcribeUpload(
+  upload: WhisperUpload,
+  send: (upload: WhisperUpload & { readonly signal: AbortSignal }) => Promise<Response>,
+  signal: AbortSignal,
+  limits: { readonly who: string; readonly timers: Timers; readonly timeoutMs: Ms },
+): Promise<Recognition> {
+  const recognition = await transcribeOver((ends) => send({ ...upload, signal: ends }), signal, limits);
+  // A request that failed may still be on its way out.
+  giveBack(upload.body.buffer);
+  return recognition;
 }
 
 /**

@@ -25,6 +25,7 @@ export class CutSpeech {
 
   /** The order. `base`: session position of the speech's sample 0. */
   ordered(speech: Speech, epoch: number, base: number): void {
+    if (this.#cut?.speech !== speech) this.clear();
     this.#cut = { speech, epoch, base, heardSample: -1 };
     this.#tellHeard();
   }
@@ -41,10 +42,12 @@ export class CutSpeech {
 
   /** It will not be undone. */
   forget(speech: number): void {
-    if (this.#cut?.speech.number === speech) this.#cut = undefined;
+    if (this.#cut?.speech.number === speech) this.clear();
   }
 
+  /** Its audio goes with it. */
   clear(): void {
+    this.#cut?.speech.drop();
     this.#cut = undefined;
   }
 

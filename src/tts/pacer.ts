@@ -89,10 +89,10 @@ export class Pacer {
     this.#ringMain = ringMain;
     this.#track = track;
     this.#pacing = chosen;
-    this.#writer = new FrameWriter(slot);
     this.#reference = new ReferenceWriter(slot, format.rateHz);
     this.#samples = new Int16Array(samplesIn(ms(this.#pacing.frameMs), format.rateHz));
     this.#bytes = new Uint8Array(this.#samples.length * (format.encoding === 'pcm' ? 2 : 1));
+    this.#writer = new FrameWriter(slot, this.#bytes.length);
   }
 
   /** Session position behind everything that was ever framed. */

@@ -2,8 +2,10 @@
 export class SampleJoiner {
   #carried: number | undefined;
 
-  /** Little-endian bytes to samples that the caller owns; an odd last byte waits for the next call. */
+  /** Little-endian bytes to samples; an odd last byte waits for the next call. `bytes` are the caller's no more: the samples may be a view of them. */
   push(bytes: Uint8Array): Int16Array {
+    const isWhole = this.#carried === undefined && bytes.length % 2 === 0 && bytes.byteLength === bytes.buffer.byteLength;
+    if (isWhole) return new Int16Array(bytes.buffer, 0, bytes.length >> 1);
     const carriedCount = this.#carried === undefined ? 0 : 1;
     const sampleCount = (carriedCount + bytes.length) >> 1;
     const audio = new Int16Array(sampleCount);

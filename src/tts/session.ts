@@ -130,7 +130,7 @@ export class TtsSession {
   /** The call is over, and main sends nothing of it any more. Conversation learns what was heard of the speech on the floor. */
   close(): void {
     if (this.#floor?.hasStarted === true) this.#answer(heardAtEnd(this.#floor, this.#slot, this.#settings.rateHz, this.#now()));
-    for (const speech of this.#speeches.values()) speech.stop();
+    for (const speech of this.#speeches.values()) speech.drop();
     this.#speeches.clear();
     this.#queue.length = 0;
     this.#floor = undefined;
@@ -209,7 +209,7 @@ export class TtsSession {
   }
 
   #forget(speech: Speech): void {
-    speech.stop();
+    speech.drop();
     this.#speeches.delete(speech.number);
     this.#dequeue(speech.number);
     if (this.#floor?.speech === speech) {
@@ -306,6 +306,7 @@ export class TtsSession {
     this.#track?.drained(atMs);
     const { speech } = floor;
     const heardChars = speech.isBroken ? speech.timeline.heardChars(speech.audio.end) : undefined;
+    speech.drop();
     this.#answer({ type: 'drained', speech: speech.number, heardChars });
     this.#pace(atMs);
   }

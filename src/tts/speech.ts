@@ -157,6 +157,12 @@ export class Speech {
     this.#waiting.length = 0;
   }
 
+  /** Nobody will hear more of it: its audio goes, what is known of it stays. */
+  drop(): void {
+    this.stop();
+    this.audio.clear();
+  }
+
   /** Gives the synthesiser as much text as it may have now. */
   feed(): void {
     if (this.#isStopped || this.#stream === undefined) return;

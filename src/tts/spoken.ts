@@ -7,6 +7,7 @@
  * - it has taken every frame, and the epoch has not grown: all were sent, but perhaps for a tail (`look`);
  * - it stands still (HOLD, the end of the call), or has said what it had sent (`cut_sent`): `sentPosition` is the end of the last frame sent.
  */
+import { SampleQueue } from '../audio/sample-queue.js';
 import { msUntil } from '../shared/clock.js';
 import type { CutSent } from '../shared/links.js';
 import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
@@ -48,10 +49,11 @@ export class SpokenTrack {
   /** In the order of the ring. */
   readonly #waiting: Framed[] = [];
   readonly #spare: Framed[] = [];
-  /** End of the run that is not posted yet. */
-  readonly #held: Int16Array;
+  /** End of the run that is not posted yet: from `#postedTo` on. */
+  readonly #held = new SampleQueue();
+  #postedTo = 0;
   readonly #pieceSamples: number;
-  #heldSamples = 0;
+  readonly #heldSamplesMax: number;
   #run: Run | undefined;
   /** Where `sentPosition` stood when frames were last sorted out. */
   #sentPosition = 0;
@@ -66,7 +68,7 @@ export class SpokenTrack {
     this.#clock = new InputClock(slot);
     this.#cutEpoch = slot.load(Cell.epoch);
     this.#pieceSamples = samplesIn(ms(spokenLimits.pieceMs), rateHz);
-    this.#held = new Int16Array(samplesIn(ms(spokenLimits.pieceMs + spokenLimits.keptMs + pacing.frameMs), rateHz));
+    this.#heldSamplesMax = samplesIn(ms(spokenLimits.pieceMs + spokenLimits.keptMs + pacing.frameMs), rateHz);
   }
 
   /** A frame is in the ring; `samples` are copied. `position`: of its first sample, on the session's output timeline. */
@@ -129,8 +131,12 @@ export class SpokenTrack {
     if (this.#run === undefined) return;
     const unplayed = Math.round((Math.max(0, unplayedMs) * this.#rateHz) / 1000);
     const dropped = Math.min(unplayed, this.#heldSamples);
-    this.#heldSamples -= dropped;
+    this.#held.truncate(this.#held.end - dropped);
     this.#run.samples -= dropped;
+  }
+
+  get #heldSamples(): number {
+    return this.#held.end - this.#postedTo;
   }
 
   get #frameSamples(): number {
@@ -183,9 +189,8 @@ export class SpokenTrack {
   }
 
   #append(samples: Int16Array): void {
-    if (this.#heldSamples + samples.length > this.#held.length) this.#postPiece(this.#pieceSamples, false);
-    this.#held.set(samples, this.#heldSamples);
-    this.#heldSamples += samples.length;
+    if (this.#heldSamples + samples.length > this.#heldSamplesMax) this.#postPiece(this.#pieceSamples, false);
+    this.#held.append(samples);
     this.#run!.samples += samples.length;
   }
 
@@ -205,9 +210,11 @@ export class SpokenTrack {
       const posted = run.samples - this.#heldSamples;
       atSample = run.atSample + Math.round((posted * inputRateHz) / this.#rateHz);
     }
-    const pcm = this.#held.slice(0, count);
-    this.#held.copyWithin(0, count, this.#heldSamples);
-    this.#heldSamples -= count;
+    const pcm = new Int16Array(count);
+    this.#held.copy(this.#postedTo, pcm);
+    this.#postedTo += count;
+    if (this.#postedTo === this.#held.end) this.#held.clear();
+    else this.#held.forgetBefore(this.#postedTo);
     this.#post({ atSample, rateHz: this.#rateHz, pcm, isLast });
   }
 }

@@ -6,9 +6,8 @@
  */
 
 export const narrowRateHz = 8000;
-/** A power of two. */
+/** Of the longest lane. A power of two. */
 export const laneSamples = 8192;
-const mask = laneSamples - 1;
 /** Half the filter's length in narrow samples. */
 const halfWidth = 8;
 const cutoff = 0.46;
@@ -26,7 +25,8 @@ const filters = new Map<number, Filter>();
 let scratch = new Int16Array(0);
 
 export class NarrowLane {
-  readonly #samples = new Float32Array(laneSamples);
+  /** A ring: as long as what is asked for, a power of two. */
+  readonly #samples: Float32Array;
   readonly #filter: Filter;
   readonly #source: Source;
   readonly #reach: number;
@@ -39,6 +39,7 @@ export class NarrowLane {
     this.#filter = filterFor(rateHz);
     this.#source = source;
     this.#reach = reach;
+    this.#samples = new Float32Array(2 ** Math.ceil(Math.log2(reach)));
   }
 
   /** One past the newest sample. */
@@ -61,7 +62,8 @@ export class NarrowLane {
   /** Copies `count` samples from `from` on; what is not there any more or not there yet is 0. */
   copy(from: number, into: Float64Array, count: number): void {
     const samples = this.#samples;
-    const first = Math.min(count, Math.max(0, this.#to - laneSamples - from));
+    const mask = samples.length - 1;
+    const first = Math.min(count, Math.max(0, this.#to - samples.length - from));
     const end = Math.max(first, Math.min(count, this.#to - from));
     into.fill(0, 0, first);
     for (let index = first; index < end; index += 1) into[index] = samples[(from + index) & mask]!;
@@ -78,6 +80,7 @@ export class NarrowLane {
     const input = scratch;
     this.#source(origin, input, needed);
     const samples = this.#samples;
+    const mask = samples.length - 1;
     let last = this.#last;
     for (let index = this.#to; index < to; index += 1) {
       const at = Math.floor((index * step) / phases);

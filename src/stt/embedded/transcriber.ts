@@ -60,7 +60,7 @@ export class EmbeddedTranscriber implements Transcriber {
   async transcribe(request: TranscribeRequest): Promise<Recognition> {
     const { audio, rateHz, settings, signal } = request;
     if (rateHz !== inputRateHz) throw new EngineError('config', `The embedded recogniser takes ${inputRateHz} Hz, not ${rateHz}`);
-    const result = await this.#ask({ ...this.#jobFor(settings), audio }, signal);
+    const result = await this.#ask({ ...this.#jobFor(settings), audio: audio.slice() }, signal);
     const { text, confidence } = result.decoded!;
     return { text, confidence, noSpeechRatio: text === '' ? 1 : 0 };
   }
