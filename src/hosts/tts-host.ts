@@ -31,6 +31,9 @@ export type TtsHostOptions = {
   readonly rules?: TtsRules;
 };
 
+/** Timers count whole milliseconds. One that would be a fraction late is set a fraction early instead, and what is due by then goes. */
+const earlyMs = 1;
+
 export class TtsHost {
   readonly #links: TtsLinks;
   readonly #board: Int32Array;
@@ -145,13 +148,22 @@ export class TtsHost {
 
   /** One timer for all sessions, on absolute multiples of the grid: a late tick does not shift the next. */
   #tickNext(): void {
-    const atMs = nowMs();
-    const dueAtMs = (Math.floor(atMs / pacing.gridMs) + 1) * pacing.gridMs;
-    this.#ticker = setTimeout(() => this.#tick(dueAtMs), Math.max(1, Math.ceil(dueAtMs - atMs)));
+    const dueAtMs = (Math.floor((nowMs() + earlyMs) / pacing.gridMs) + 1) * pacing.gridMs;
+    this.#await(dueAtMs);
+  }
+
+  #await(dueAtMs: number): void {
+    this.#ticker = setTimeout(() => this.#tick(dueAtMs), Math.max(1, Math.floor(dueAtMs - nowMs())));
   }
 
   #tick(dueAtMs: number): void {
-    const atMs = nowMs();
+    const firedAtMs = nowMs();
+    // A timer counts from the beginning of the round that it was set in.
+    if (firedAtMs < dueAtMs - earlyMs) {
+      this.#await(dueAtMs);
+      return;
+    }
+    const atMs = Math.max(firedAtMs, dueAtMs);
     for (const [slot, session] of this.#sessions) {
       if (!session.isBusy) continue;
       guarded({ slot, generation: this.#open.get(slot) ?? 0 }, this.#links.toMain, () => session.gridTick(atMs, dueAtMs));

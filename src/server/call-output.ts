@@ -221,7 +221,7 @@ export class CallOutput {
     const atMs = this.#now();
     this.#lastFrameAtMs = atMs;
     this.#counters.sentFrames += 1;
-    this.#recorder.record('pacing_jitter', atMs - Math.max(frame.scheduledAtMs, this.#quietUntilMs));
+    this.#recorder.record('pacing_jitter', Math.abs(atMs - Math.max(frame.scheduledAtMs, this.#quietUntilMs)));
     const wayMs = this.#slot.load(Cell.oneWayMs) + outputLimits.clientBufferMs;
     const leftMs = Math.max(wayMs, msUntil(this.#slot.load(Cell.playEndAtMs), atMs));
     const isFirst = this.#lastSpeech !== frame.speech;
