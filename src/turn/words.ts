@@ -171,7 +171,7 @@ const digitWord =
   /^(?:\d+|[a-z]|zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple|null|eins|zwei|drei|vier|fünf|sechs|sieben|acht|neun|at|dot|dash|underscore|[^ ]*@[^ ]*)$/;
 /** Asked for by the agent, it is given in groups: numbers, codes, addresses, names that are spelled. */
 const collecting =
-  /\b(?:spell|e-?mail|phone|number|zip|(?:post)?code|pin|password|account|iban|reference|serial|plate|digits|address|deliver|ship|date of birth)\b/i;
+  /\b(?:spell|e-?mail|phone|number|zip|(?:post)?code|pin|password|account|iban|reference|serial|plate|digits|address|street|deliver|ship|send|date of birth|where (?:do|can|could|should|shall|are|is|to))\b/i;
 
 /**
  * Silence to wait for after the last speech sample before the turn counts as over (ms), from what was said.
@@ -193,7 +193,7 @@ export function endpointDelayMs(text: string, agentText: string, settings: TurnS
     if (/[.?!]["')\]]?$/.test(trimmed)) return settings.delayCompleteMs;
     if (asked && words.length <= 2 && shortAnswers.has(last)) return settings.delayShortAnswerMs;
     if (unfinished.has(last) && words.length > 1) return settings.delayUnfinishedMs;
-    return settings.delayNeutralMs;
+    return isCollecting ? settings.delayUnfinishedMs : settings.delayNeutralMs;
   };
   return Math.min(settings.delayMaxMs, Math.max(settings.delayMinMs, choose() * settings.delayRatio));
 }
