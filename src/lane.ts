@@ -6,11 +6,13 @@
 import { MessageChannel, type MessagePort, Worker } from 'node:worker_threads';
 import { type Config, fixed } from './config.js';
 import type { ProviderNames } from './conversation/context.js';
+import type { Beat } from './heartbeat.js';
 import { EngineError, type Problem } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
 import { Board, createBoard, type SharedBlock } from './shared/slots.js';
 import type { AgentConfig } from './store/agents.js';
-import type { Strips } from './telemetry/strip.js';
+import { type Strips, threadIdOf } from './telemetry/strip.js';
+import { threadTime } from './telemetry/thread-times.js';
 import type { ConversationStart, ProviderState, SttStart, ThreadStart, TtsStart, VadStart } from './thread-start.js';
 
 export type ThreadName = ThreadStart['thread'];
@@ -44,6 +46,7 @@ export class Lane {
     readonly conversation: MessagePort;
     readonly tts: MessagePort;
   };
+  readonly #strips: Strips['lanes'][number];
   #isStopping = false;
   readonly #exits: readonly Promise<void>[];
   readonly #gone = new Set<Thread>();
@@ -55,6 +58,7 @@ export class Lane {
     strips: Strips['lanes'][number],
     api: LaneApiPorts,
   ) {
+    this.#strips = strips;
     const { board } = this;
     const [mainVad, vadMain] = link();
     const [mainStt, sttMain] = link();
@@ -148,8 +152,12 @@ export class Lane {
   }
 
   /** The beat of each thread, to be compared with an earlier one. */
-  beats(): readonly { readonly name: ThreadName; readonly count: number }[] {
-    return laneThreadNames.map((name) => ({ name, count: Atomics.load(this.board, beatOf[name]) }));
+  beats(): readonly Beat<ThreadName>[] {
+    return laneThreadNames.map((name) => ({
+      name,
+      count: Atomics.load(this.board, beatOf[name]),
+      waitedMs: () => threadTime(threadIdOf(this.#strips[name]))?.waitMs,
+    }));
   }
 
   ring(): void {

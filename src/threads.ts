@@ -7,7 +7,7 @@ import type { FromApiToMain, ToApiFromMain } from './api/links.js';
 import { type ApiEnds, ApiThread, beget } from './api-thread.js';
 import { type Config, fixed } from './config.js';
 import type { FromConversation } from './conversation/links.js';
-import { Heartbeat } from './heartbeat.js';
+import { type Beat, Heartbeat } from './heartbeat.js';
 import { Lane, providersOf, readiness, startThread, type Thread, type ThreadName, waitFor } from './lane.js';
 import { LaneKeeper, type LaneRule } from './lane-keeper.js';
 import { ProviderHealth } from './provider-health.js';
@@ -17,6 +17,8 @@ import type { MetricsAnswer, MetricsAsk, Released, SessionFailed } from './share
 import { Board, Cell, type SharedBlock } from './shared/slots.js';
 import { hopSamples } from './shared/units.js';
 import type { AgentConfig } from './store/agents.js';
+import { threadIdOf } from './telemetry/strip.js';
+import { threadTime } from './telemetry/thread-times.js';
 import type { ApiRenewed, ApiStart } from './thread-start.js';
 
 export type ThreadEvents = {
@@ -58,7 +60,7 @@ export class Threads {
   private constructor(
     keepers: readonly LaneKeeper[],
     api: ApiThread,
-    apiBeat: Int32Array,
+    apiBeat: () => Beat<'api'>,
     health: ProviderHealth,
     says: readonly string[],
   ) {
@@ -72,7 +74,7 @@ export class Threads {
       for (const keeper of keepers) keeper.look();
       const { current } = api;
       if (current === undefined) apiHeart.forget();
-      else if (apiHeart.look([{ name: 'api', count: Atomics.load(apiBeat, 0) }], nowMs()) !== undefined) {
+      else if (apiHeart.look([apiBeat()], nowMs()) !== undefined) {
         apiHeart.forget();
         // Its end is seen by whoever starts it anew.
         void current.worker.terminate();
@@ -140,7 +142,12 @@ export class Threads {
       };
       keepers.push(new LaneKeeper(index, lane, begin, laneRule, laneEvents, nowMs));
     }
-    return new Threads(keepers, api, beat, health, [...new Set(says.flat())]);
+    const apiBeat = (): Beat<'api'> => ({
+      name: 'api',
+      count: Atomics.load(beat, 0),
+      waitedMs: () => threadTime(threadIdOf(facts.strips.api))?.waitMs,
+    });
+    return new Threads(keepers, api, apiBeat, health, [...new Set(says.flat())]);
   }
 
   /** False while there is no API thread. */

@@ -69,6 +69,23 @@ test('a thread that does not count hangs; time in which main did not look does n
   t.end();
 });
 
+test('a thread that waits for a core does not hang, one that spins or is blocked does', (t) => {
+  /** Looks every half second until it hangs, at most a hundred times; its heart stands still and it waits for a core that share of the time. */
+  const hangsAfterMs = (waitShare: number | undefined): number | undefined => {
+    const heart = new Heartbeat<'stt'>({ everyMs: 500, hangsAfterMs: 4000 });
+    for (let atMs = 0; atMs <= 50_000; atMs += 500) {
+      const waitedMs = () => (waitShare === undefined ? undefined : 1234 + waitShare * atMs);
+      if (heart.look([{ name: 'stt', count: 7, waitedMs }], atMs) !== undefined) return atMs;
+    }
+    return undefined;
+  };
+  t.equal(hangsAfterMs(undefined), 4000, 'nobody keeps account');
+  t.equal(hangsAfterMs(0), 4000);
+  t.equal(hangsAfterMs(0.5), 7500, 'on a busy machine it takes longer; the first look knows of no wait');
+  t.equal(hangsAfterMs(1), undefined, 'it has had no core at all');
+  t.end();
+});
+
 test('the sum of descriptors', (t) => {
   const config = readConfig({ GROQ_API_KEY: 'k', PARLEY_SESSIONS_MAX: '100', PARLEY_STT: 'embedded', PARLEY_TTS: 'embedded' });
   const need = descriptorsNeeded(config);

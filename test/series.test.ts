@@ -4,7 +4,6 @@ import { build } from 'hdr-histogram-js';
 import { test } from 'tap';
 import { SeriesCollector } from '../src/api/series-collector.js';
 import { SeriesHistory } from '../src/api/series-history.js';
-import { readSchedStat, readStat } from '../src/api/thread-times.js';
 import { Cell, createBlock, Slot } from '../src/shared/slots.js';
 import {
   cellOf,
@@ -18,6 +17,7 @@ import {
 import { Recorder } from '../src/telemetry/recorder.js';
 import { type SeriesAnswer, type SeriesBucket, seriesBounds } from '../src/telemetry/series-bucket.js';
 import { createStrip, createStrips, StripReader, StripWriter } from '../src/telemetry/strip.js';
+import { readSchedStat, readStat } from '../src/telemetry/thread-times.js';
 import { heatMapOf, rowOf } from '../web/src/dashboard/heat.js';
 import { keptMs, SeriesLog } from '../web/src/dashboard/series-log.js';
 import { busyCurve, columnsOf, counted, parseName, quantileCurves, rateCurve } from '../web/src/dashboard/windows.js';

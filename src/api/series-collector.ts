@@ -8,7 +8,7 @@ import { inputRateHz } from '../shared/units.js';
 import { MergedHistogram, pairsOf } from '../telemetry/interval-histogram.js';
 import { type SeriesBucket, seriesBounds, type ThreadFigures } from '../telemetry/series-bucket.js';
 import { StripReader, type Strips } from '../telemetry/strip.js';
-import { type ThreadTime, threadTime } from './thread-times.js';
+import { type ThreadTime, threadTime } from '../telemetry/thread-times.js';
 
 /** Each thread's own is worth a look; of the others the sum is. */
 const byThread = new Set(['loop_delay']);

@@ -147,6 +147,11 @@ export type StripInterval = {
   readonly lost: number;
 };
 
+/** Of the thread that writes into that strip; 0: it has not said it, or there is none here. */
+export function threadIdOf(memory: StripMemory): number {
+  return Atomics.load(new Int32Array(memory), Head.threadId);
+}
+
 /** The reading end. The first look covers everything since it was made. */
 export class StripReader {
   readonly #ints: Int32Array;

@@ -1,4 +1,4 @@
-/** Processor time by thread, as Linux accounts for it. API thread: the threads themselves are not asked. */
+/** Processor time by thread, as Linux accounts for it; the threads themselves are not asked. API and main thread. */
 import { readFileSync } from 'node:fs';
 
 export type ThreadTime = { readonly cpuMs: number; readonly waitMs: number | undefined };
