@@ -9,8 +9,7 @@ import type { Address, FromStt, FromTts, FromVad } from '../shared/links.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import type { AgentConfig } from '../store/agents.js';
 import type { Recorder } from '../telemetry/recorder.js';
-import { nextDeadlineMs, step } from '../turn/machine.js';
-import type { TurnSettings } from '../turn/settings.js';
+import { step } from '../turn/machine.js';
 import { type Action, initialState, type TurnEvent, type TurnState } from '../turn/state.js';
 import { keyOf } from '../turn/words.js';
 import type { ClientEvent, Initiation, ServerEvent } from '../wire/events.js';
@@ -30,6 +29,7 @@ import { SystemTools } from './system-tools.js';
 import { ToolDesk } from './tool-desk.js';
 import { TurnClock, toMs } from './turn-clock.js';
 import { type ReadTurn, TurnReader } from './turn-reader.js';
+import { TurnTimer } from './turn-timer.js';
 
 const farewellRoomMs = 300;
 /** An agent is waited for this long when the store says that it is slow. */
@@ -103,17 +103,7 @@ export class Session {
   /** Files of the typed turns that are not committed yet, in their order; then those of the turn that was. */
   readonly #typedFiles: TypedFiles[] = [];
   #committedFiles: TypedFiles & { readonly speech: number } = { ...noFiles, speech: 0 };
-  /** A deadline that `time` was fed for without moving it; those up to it are not fed again until an event comes. */
-  #servedDeadlineMs = -1;
-  /** The machine's next instant, and what it was worked out from. */
-  #deadline:
-    | {
-        readonly state: TurnState;
-        readonly settings: TurnSettings;
-        readonly servedMs: number;
-        readonly nextMs: number | undefined;
-      }
-    | undefined;
+  readonly #timer = new TurnTimer();
   /** Detector's cursor, read before its events were drained. */
   #judgedSample = 0;
   #isClosed = false;
@@ -374,21 +364,10 @@ export class Session {
     if (overMs >= 0) this.#overTime(overMs);
     if (this.#hangUpAtMs > 0 && now >= this.#hangUpAtMs) this.#hangUp();
     if (this.#isClosed) return;
-    const deadline = this.#nextDeadlineMs(this.#profile.turn);
-    if (deadline === undefined || deadline > this.#inputMs()) return;
+    const dueMs = this.#timer.nextMs(this.#state, this.#profile.turn);
+    if (dueMs === undefined || dueMs > this.#inputMs()) return;
     this.#feed({ type: 'time' });
-    // Whatever was due until now has been looked at; what the machine names next lies later, or is new.
-    if (this.#nextDeadlineMs(this.#profile.turn) === deadline) this.#servedDeadlineMs = deadline;
-  }
-
-  /** The machine never changes a state in place, so what was worked out for one holds as long as it lasts. */
-  #nextDeadlineMs(settings: TurnSettings): number | undefined {
-    const known = this.#deadline;
-    if (known?.state === this.#state && known.settings === settings && known.servedMs === this.#servedDeadlineMs)
-      return known.nextMs;
-    const nextMs = nextDeadlineMs(this.#state, settings, this.#servedDeadlineMs);
-    this.#deadline = { state: this.#state, settings, servedMs: this.#servedDeadlineMs, nextMs };
-    return nextMs;
+    this.#timer.served(dueMs, this.#state, this.#profile.turn);
   }
 
   close(): void {
@@ -672,7 +651,7 @@ export class Session {
         const { turn, idlePhrases, apology } = this.#started();
         const result = step(this.#state, event, this.#inputMs(), turn, { idle: idlePhrases, apology });
         this.#state = result.state;
-        if (event.type !== 'time') this.#servedDeadlineMs = -1;
+        if (event.type !== 'time') this.#timer.forget();
         this.#actions.push(...result.actions);
       }
     } finally {
