@@ -6,8 +6,8 @@
  * the first sample that its ear plays above -50 dBFS. What lies between is divided, by the instants of whoever knows them best:
  *
  *   endpointing   from the end of speech until the client could have sent the last sample of the silence that the engine waits for by rule:
- *                 the pause that makes it ask for a transcript, or, when that comes later, the endpoint delay (rounded up to
- *                 the detector's next hop of 32 ms). The caller's own 20 ms frame is in it.
+ *                 the pause that makes it ask for a transcript, what is left then of the pause that makes it ask the model, or, when
+ *                 that comes later, the endpoint delay (rounded up to the detector's next hop of 32 ms). The caller's own 20 ms frame is in it.
  *   providers     by the simulator's journal, each from the whole request received to the byte that mattered: the transcript's bytes, the
  *                 token that completed the first piece of speech, the first byte of its audio. The simulated network is in it.
  *   overhead      the rest, until the engine handed the first frame to the socket: waking up, detector, SDKs, HTTP, parsing, segmenter, pacer,
@@ -64,6 +64,8 @@ const quietMs = 700;
 const answerWaitMs = 8000;
 const replyMaxMs = 30_000;
 const hopMs = 32;
+/** The pause before which the model is not asked: six hops (`softPauseHops` in `src/vad/gate.ts`). */
+const softPauseMs = 6 * hopMs;
 const samplesPerMs = inputRateHz / 1000;
 
 type Turn = { readonly text: string; readonly said: Said; readonly reply: HeardReply | undefined };
@@ -208,14 +210,16 @@ function partsOf(
     const frameMs = 20;
     return zero + caller.microphone.firstSample / samplesPerMs + Math.ceil(inputMs / frameMs) * frameMs;
   };
+  /** When the engine could know of so much silence. */
+  const dueAfterMs = (silenceMs: number): number =>
+    sentAtMs(Math.ceil((Number(committed['last_speech_ms']) + silenceMs) / hopMs) * hopMs);
   const totalMs = firstFrameAtMs - endAtMs;
   const finish = (steps: { name: string; ms: number }[], endpointingMs: number, providersMs: number): Parts => {
     return { text, steps, totalMs, endpointingMs, providersMs, overheadMs: totalMs - endpointingMs - providersMs };
   };
 
   if (instant('firstChunk') < instant('committed')) {
-    const dueMs = Math.ceil((Number(committed['last_speech_ms']) + Number(committed['delay_ms'])) / hopMs) * hopMs;
-    const dueAtMs = sentAtMs(dueMs);
+    const dueAtMs = dueAfterMs(Number(committed['delay_ms']));
     const steps = [
       { name: 'endpoint delay', ms: dueAtMs - endAtMs },
       { name: 'engine: commits and sends', ms: firstFrameAtMs - dueAtMs },
@@ -240,19 +244,23 @@ function partsOf(
   const tokenAtMs = segmentTokenAtMs(llm, tts.text ?? '', tokenMs);
   const [sttFrom, sttTo] = [stt.atMonotonicMs.complete ?? Number.NaN, done(stt)];
   const llmFrom = llm.atMonotonicMs.complete ?? Number.NaN;
+  const isAskedAtCommit = instant('llmAsked') >= instant('committed');
+  const askedAfterMs = Math.max(softPauseMs, isAskedAtCommit ? Number(committed['delay_ms']) : 0);
+  const mayAskAtMs = Math.max(sttTo, dueAfterMs(askedAfterMs));
   const [ttsFrom, ttsTo] = [tts.atMonotonicMs.received, tts.atMonotonicMs.firstByte ?? Number.NaN];
   const steps = [
     { name: 'pause waited for', ms: pauseAtMs - endAtMs },
     { name: 'engine: notices it, asks for the transcript', ms: sttFrom - pauseAtMs },
     { name: 'recognition', ms: sttTo - sttFrom },
-    { name: 'engine: transcript to model', ms: llmFrom - sttTo },
+    { name: 'rest of the pause before the model is asked', ms: mayAskAtMs - sttTo },
+    { name: 'engine: transcript to model', ms: llmFrom - mayAskAtMs },
     { name: 'model, until the first piece is complete', ms: tokenAtMs - llmFrom },
     { name: 'engine: tokens to synthesiser', ms: ttsFrom - tokenAtMs },
     { name: 'synthesis, until its first byte', ms: ttsTo - ttsFrom },
     { name: 'engine: audio to socket', ms: firstFrameAtMs - ttsTo },
   ];
   if (steps.some(({ ms }) => Number.isNaN(ms))) return undefined;
-  return finish(steps, pauseAtMs - endAtMs, sttTo - sttFrom + tokenAtMs - llmFrom + ttsTo - ttsFrom);
+  return finish(steps, pauseAtMs - endAtMs + mayAskAtMs - sttTo, sttTo - sttFrom + tokenAtMs - llmFrom + ttsTo - ttsFrom);
 }
 
 /** When the token left that shows where `piece`, the beginning of the reply, ends: the one that holds the character after it, or the last. */
