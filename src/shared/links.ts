@@ -47,10 +47,12 @@ export type SpeechEvent =
       /** False: it is only quiet, and may be a closure in the middle of a word. */
       readonly isSure: boolean;
     }
+  /** The soft pause. */
   | {
       readonly type: 'speech_end';
       readonly atSample: number;
       readonly startSample: number;
+      /** One past the last hop that counted as speech: t0 of endpointing. */
       readonly lastSpeechSample: number;
       readonly speechMs: number;
       /** Of the whole segment; 0 while it is not known how loud the caller is. */

@@ -5,19 +5,13 @@ import '../shared/no-telemetry.js';
 
 import { InferenceSession, type Tensor } from 'onnxruntime-node';
 import { EngineError } from '../shared/errors.js';
+import { onnxOptions } from '../shared/onnx-options.js';
 
 /** Fails with `missing` when there is no such file and with `garbage` when it is no ONNX model. */
 export async function openOnnx(path: string): Promise<InferenceSession> {
   if (!existsSync(path)) throw new EngineError('missing', `there is no model at ${path}`);
   try {
-    return await InferenceSession.create(path, {
-      executionProviders: ['cpu'],
-      executionMode: 'sequential',
-      intraOpNumThreads: 1,
-      interOpNumThreads: 1,
-      graphOptimizationLevel: 'all',
-      logSeverityLevel: 3,
-    });
+    return await InferenceSession.create(path, onnxOptions);
   } catch (cause) {
     throw new EngineError('garbage', `${path} is no ONNX model that can be read`, { cause });
   }

@@ -4,6 +4,7 @@
  * state it is given and allocates nothing but the event. docs/decisions/speech-gate.md has the measurements behind the numbers.
  */
 import { strict as assert } from 'node:assert';
+import type { SpeechEvent } from '../shared/links.js';
 import { hopSamples, inputRateHz } from '../shared/units.js';
 import { type FloorSettings, type FloorState, floorDb, floorDefaults, newFloor, trackFloor } from './floor.js';
 
@@ -101,18 +102,7 @@ export type SpeechEvidence = {
   readonly levelOverCallerDb: number;
 };
 
-/** `lastSpeechSample`: one past the last hop that counted as speech, t0 of endpointing. Samples are on the input clock. */
-export type SpeechEnd = {
-  readonly type: 'speech_end';
-  readonly atSample: number;
-  readonly startSample: number;
-  readonly lastSpeechSample: number;
-  readonly speechMs: number;
-  /** As in `SpeechEvidence`, of the whole segment. */
-  readonly levelOverCallerDb: number;
-  /** None of it was the caller's. */
-  readonly isEcho?: true;
-};
+export type SpeechEnd = Extract<SpeechEvent, { readonly type: 'speech_end' }>;
 
 /** At most one per hop. `atSample` is the end of the hop that decided it; all samples are on the input clock. */
 export type GateEvent =

@@ -11,6 +11,7 @@ import '../shared/no-telemetry.js';
 
 import { InferenceSession, Tensor } from 'onnxruntime-node';
 import { EngineError } from '../shared/errors.js';
+import { onnxOptions } from '../shared/onnx-options.js';
 import { hopSamples, inputRateHz } from '../shared/units.js';
 import { flatSilero } from './flat-silero.js';
 
@@ -75,15 +76,6 @@ export class ModelBatch {
   }
 }
 
-const sessionOptions: InferenceSession.SessionOptions = {
-  executionProviders: ['cpu'],
-  executionMode: 'sequential',
-  intraOpNumThreads: 1,
-  interOpNumThreads: 1,
-  graphOptimizationLevel: 'all',
-  logSeverityLevel: 3,
-};
-
 /** Answers of the file as it is and of the plain graph differ by a millionth; of another model with the same weights by more than this. */
 const differenceMax = 1e-3;
 /** Rows and calls of the comparison. */
@@ -110,10 +102,10 @@ export class SileroModel {
     });
     const flat = flatSilero(bytes);
     if (flat !== undefined && path === defaultModelPath())
-      return new SileroModel(path, await InferenceSession.create(flat, sessionOptions));
+      return new SileroModel(path, await InferenceSession.create(flat, onnxOptions));
     const asItIs = await SileroModel.loadAsItIs(path, bytes);
     if (flat === undefined) return asItIs;
-    const model = new SileroModel(path, await InferenceSession.create(flat, sessionOptions));
+    const model = new SileroModel(path, await InferenceSession.create(flat, onnxOptions));
     const isSame = await answersAlike(asItIs, model);
     await (isSame ? asItIs : model).close();
     return isSame ? model : asItIs;
@@ -123,7 +115,7 @@ export class SileroModel {
   static async loadAsItIs(path: string, bytes: Uint8Array): Promise<SileroModel> {
     let session: InferenceSession;
     try {
-      session = await InferenceSession.create(bytes, sessionOptions);
+      session = await InferenceSession.create(bytes, onnxOptions);
     } catch (cause) {
       throw new EngineError('garbage', 'the speech detector model cannot be read', { cause, fields: { path } });
     }
