@@ -6,8 +6,9 @@
  * the first sample that its ear plays above -50 dBFS. What lies between is divided, by the instants of whoever knows them best:
  *
  *   endpointing   from the end of speech until the client could have sent the last sample of the silence that the engine waits for by rule:
- *                 the pause that makes it ask for a transcript, what is left then of the pause that makes it ask the model, or, when
- *                 that comes later, the endpoint delay (rounded up to the detector's next hop of 32 ms). The caller's own 20 ms frame is in it.
+ *                 the pause that makes it ask for a transcript, what is left then of the pause that makes it ask the model (both by the input
+ *                 clock of the hop that completed them), or, when that comes later, the endpoint delay (rounded up to the detector's next hop
+ *                 of 32 ms). The caller's own 20 ms frame is in it; that the detector judged the hop late is not.
  *   providers     by the simulator's journal, each from the whole request received to the byte that mattered: the transcript's bytes, the
  *                 token that completed the first piece of speech, the first byte of its audio. The simulated network is in it.
  *   overhead      the rest, until the engine handed the first frame to the socket: waking up, detector, SDKs, HTTP, parsing, segmenter, pacer,
@@ -64,8 +65,6 @@ const quietMs = 700;
 const answerWaitMs = 8000;
 const replyMaxMs = 30_000;
 const hopMs = 32;
-/** The pause before which the model is not asked: six hops (`softPauseHops` in `src/vad/gate.ts`). */
-const softPauseMs = 6 * hopMs;
 const samplesPerMs = inputRateHz / 1000;
 
 type Turn = { readonly text: string; readonly said: Said; readonly reply: HeardReply | undefined };
@@ -245,8 +244,8 @@ function partsOf(
   const [sttFrom, sttTo] = [stt.atMonotonicMs.complete ?? Number.NaN, done(stt)];
   const llmFrom = llm.atMonotonicMs.complete ?? Number.NaN;
   const isAskedAtCommit = instant('llmAsked') >= instant('committed');
-  const askedAfterMs = Math.max(softPauseMs, isAskedAtCommit ? Number(committed['delay_ms']) : 0);
-  const mayAskAtMs = Math.max(sttTo, dueAfterMs(askedAfterMs));
+  const delayedAtMs = isAskedAtCommit ? dueAfterMs(Number(committed['delay_ms'])) : 0;
+  const mayAskAtMs = Math.max(sttTo, sentAtMs(Number(answered['pause_through_ms'])), delayedAtMs);
   const [ttsFrom, ttsTo] = [tts.atMonotonicMs.received, tts.atMonotonicMs.firstByte ?? Number.NaN];
   const steps = [
     { name: 'pause waited for', ms: pauseAtMs - endAtMs },

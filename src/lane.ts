@@ -30,7 +30,12 @@ export type FromThread =
 /** The near ends of the lane's links to the API thread. */
 export type LaneApiPorts = { readonly conversation: MessagePort; readonly voice: MessagePort };
 
-const youngGenerationMb = 8;
+/**
+ * What a frame or a token leaves behind is dead at once, so a small young generation suffices: half of it costs half as many collections again, of
+ * a millisecond each, and saves 4 MB a thread. Recognition's requests live longer and would become old garbage
+ * (docs/decisions/memory-per-call.md).
+ */
+const youngGenerationMb: Readonly<Record<ThreadName, number>> = { api: 8, conversation: 4, stt: 8, tts: 4, vad: 4 };
 
 /** Which cell of the board each thread's heart beats in. */
 const beatOf = { vad: Board.vadBeat, stt: Board.sttBeat, conversation: Board.conversationBeat, tts: Board.ttsBeat } as const;
@@ -210,9 +215,7 @@ export function startThread(start: WithoutControl<ThreadStart> & { readonly port
     name: `parley-${start.thread}`,
     workerData: { ...start, control: port2 },
     transferList: [port2, ...Object.values(start.ports).flat()],
-    // What a frame or a token leaves behind is dead at once: a small young generation costs no time, and saves some 100 MB in all
-    // (docs/decisions/who-goes-first.md).
-    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb[start.thread] },
   });
   return { name: start.thread, worker, control };
 }

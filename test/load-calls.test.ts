@@ -189,7 +189,7 @@ test('a counting caller and a hearing one go through the same conversation', asy
   await stale.close();
 });
 
-test('what the log says of an interruption: the first real verdict, and the last HOLD before it', (t) => {
+test('what the log says of an interruption: the first real verdict, and the HOLD that made the agent silent', (t) => {
   const line = (atMs: number, event: string, more: Record<string, string> = {}) => ({ event, at_ms: atMs, ...more });
   const log = [
     line(900, 'turn.hold'),
@@ -200,9 +200,12 @@ test('what the log says of an interruption: the first real verdict, and the last
     line(1500, 'turn.hold'),
     line(1600, 'turn.verdict', { is: 'real', reason: 'late' }),
   ];
-  t.same(verdictsIn(log, 1000, 2000), { holdAtMs: 1300, verdictAtMs: 1450, reason: 'words', falseVerdicts: 1 });
-  t.match(verdictsIn(log, 1000, 1100), { holdAtMs: 1060, verdictAtMs: undefined });
-  t.same(verdictsIn([], 0, 9), { holdAtMs: undefined, verdictAtMs: undefined, reason: undefined, falseVerdicts: 0 });
+  const silent = { verdictAtMs: 1450, reason: 'words', falseVerdicts: 1 };
+  t.same(verdictsIn(log, 1000, 2000, 1130), { holdAtMs: 1060, ...silent }, 'the first, when nothing was said between the two');
+  t.same(verdictsIn(log, 1000, 2000, 1290), { holdAtMs: 1300, ...silent }, 'the second, when the agent spoke again until it');
+  t.same(verdictsIn(log, 1000, 2000, 1380), { holdAtMs: 1300, verdictAtMs: 1450, reason: 'words', falseVerdicts: 1 });
+  t.match(verdictsIn(log, 1000, 1100, 1100), { holdAtMs: 1060, verdictAtMs: undefined });
+  t.same(verdictsIn([], 0, 9, 5), { holdAtMs: undefined, verdictAtMs: undefined, reason: undefined, falseVerdicts: 0 });
   t.end();
 });
 

@@ -167,6 +167,7 @@ async function interrupt(
 export function yieldingOf({ caller, reply, said, untilMs }: Counted, log: readonly LogLine[]): Yielding {
   const zero = caller.openedAtMonotonicMs;
   const onsetAtMs = zero + said.speechStartMs;
-  const { holdAtMs, verdictAtMs } = verdictsIn(log, onsetAtMs, zero + untilMs);
-  return { onsetAtMs, holdAtMs, verdictAtMs, lastFrameAtMs: zero + reply.lastChunkAtMs };
+  const lastFrameAtMs = zero + reply.lastChunkAtMs;
+  const { holdAtMs, verdictAtMs } = verdictsIn(log, onsetAtMs, zero + untilMs, lastFrameAtMs);
+  return { onsetAtMs, holdAtMs, verdictAtMs, lastFrameAtMs };
 }

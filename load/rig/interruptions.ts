@@ -19,6 +19,8 @@ const quietMs = 1000;
 const replyMaxMs = 60_000;
 /** A reply that sends nothing for this long has ended or was cut. */
 const replyGapMs = 200;
+/** What a client may still play after a HOLD. */
+const tailMaxMs = 150;
 
 export type Trial = {
   readonly question: Phrase;
@@ -100,7 +102,7 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
   const zero = caller.openedAtMonotonicMs;
   const onsetAtMs = zero + said.speechStartMs;
   const untilAtMs = zero + (answer?.onsetMs ?? said.speechEndMs + answerWaitMs);
-  const { holdAtMs, verdictAtMs, reason, falseVerdicts } = verdictsIn(log, onsetAtMs, untilAtMs);
+  const { holdAtMs, verdictAtMs, reason, falseVerdicts } = verdictsIn(log, onsetAtMs, untilAtMs, zero + reply.lastAudibleMs!);
   const notice = caller.events.find(({ type, atMs }) => type === 'interruption' && zero + atMs >= onsetAtMs);
   const chunks = caller.events.filter(({ type, eventId }) => type === 'audio' && eventId === reply.eventId);
   const stale = caller.events.filter(
@@ -130,16 +132,22 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
   };
 }
 
-/** What the engine decided about a caller who spoke from `onsetAtMs` on: the first real verdict, and the last HOLD before it. */
+/**
+ * What the engine decided about a caller who spoke from `onsetAtMs` on: the first real verdict, and the HOLD before it that made the agent silent,
+ * which it was at `stoppedAtMs`. A HOLD that was released and raised again before the agent had said anything more is one silence, and began
+ * with the first; one after which the agent was heard again does not count.
+ */
 export function verdictsIn(
   log: readonly LogLine[],
   onsetAtMs: number,
   untilAtMs: number,
+  stoppedAtMs: number,
 ): Pick<Outcome, 'holdAtMs' | 'verdictAtMs' | 'reason' | 'falseVerdicts'> {
   const near = log.filter((line) => at(line) >= onsetAtMs - 50 && at(line) <= untilAtMs);
   const verdicts = near.filter(({ event }) => event === 'turn.verdict');
   const real = verdicts.find((line) => line['is'] === 'real');
-  const hold = near.findLast((line) => line.event === 'turn.hold' && (real === undefined || at(line) <= at(real)));
+  const holds = near.filter((line) => line.event === 'turn.hold' && (real === undefined || at(line) <= at(real)));
+  const hold = holds.find((line) => stoppedAtMs <= at(line) + tailMaxMs) ?? holds.at(-1);
   return {
     holdAtMs: hold && at(hold),
     verdictAtMs: real && at(real),

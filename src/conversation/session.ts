@@ -239,6 +239,7 @@ export class Session {
         this.#records.cost.sttSeconds += message.speechMs / 1000;
         this.#clock.open.mark('speechEnd', this.#clock.instantOf(message.lastSpeechSample));
         this.#clock.open.pauseAtMs = this.#now();
+        this.#clock.open.pauseThroughMs = toMs(message.atSample);
         this.#outlet.happened(this.#state.turn, { kind: 'speech_end' }, this.#clock.instantOf(message.lastSpeechSample));
         this.#feed({
           type: 'speech_end',

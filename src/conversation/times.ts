@@ -50,6 +50,8 @@ export class TurnTimes {
   dueAtMs = 0;
   /** When it was known that the caller pauses; nothing is asked of the model before. */
   pauseAtMs = 0;
+  /** Input clock: end of the audio that showed it. */
+  pauseThroughMs = 0;
   /** Input clock: end of the audio that the final transcript covers, 0 when there was none. */
   finalThroughMs = 0;
 

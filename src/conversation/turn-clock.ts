@@ -58,7 +58,9 @@ export class TurnClock {
     if (times?.get('firstFrame') === undefined || times.get('firstChunk') === undefined) return undefined;
     this.#ofSpeech.delete(speech);
     times.record(this.#recorder);
-    this.#links.log('turn.answered', { turn: times.turn, final_through_ms: times.finalThroughMs, ...times.fields() });
+    const { turn, finalThroughMs, pauseThroughMs } = times;
+    const through = { final_through_ms: finalThroughMs, pause_through_ms: pauseThroughMs };
+    this.#links.log('turn.answered', { turn, ...through, ...times.fields() });
     const disorder = times.disorder();
     if (disorder !== undefined) this.#links.log('turn.disorder', { turn: times.turn, disorder });
     return times;

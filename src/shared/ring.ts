@@ -9,7 +9,6 @@
 import { Cell, type CellIndex, inputRingSamples, type Slot } from './slots.js';
 import { inputRateHz, type Samples } from './units.js';
 
-const mask = inputRingSamples - 1;
 /** Readers keep this distance from the writer, so that a copy in progress is not overwritten under them as a rule. */
 const guardSamples = 4096;
 /** The writer publishes pieces of at most this many samples: half the guard, so that no piece reaches a guarded reader. */
@@ -33,7 +32,7 @@ export class InputWriter {
     const { input } = this.#slot;
     for (let offset = 0; offset < chunk.length; offset += pieceSamples) {
       const count = Math.min(pieceSamples, chunk.length - offset);
-      const start = this.#written & mask;
+      const start = this.#written % inputRingSamples;
       const head = Math.min(count, inputRingSamples - start);
       input.set(head === chunk.length ? chunk : chunk.subarray(offset, offset + head), start);
       if (head < count) input.set(chunk.subarray(offset + head, offset + count), 0);
@@ -46,7 +45,7 @@ export class InputWriter {
     const { input } = this.#slot;
     for (let left = count; left > 0; left -= pieceSamples) {
       const piece = Math.min(pieceSamples, left);
-      const start = this.#written & mask;
+      const start = this.#written % inputRingSamples;
       const head = Math.min(piece, inputRingSamples - start);
       input.fill(0, start, start + head);
       if (head < piece) input.fill(0, 0, piece - head);
@@ -133,7 +132,7 @@ export class InputReader {
 export function copyOut(slot: Slot, position: number, into: Int16Array): boolean {
   const written = slot.load(Cell.inputWritten);
   if (position < 0 || position + into.length > written || written - position > inputRingSamples) return false;
-  const start = position & mask;
+  const start = position % inputRingSamples;
   const head = Math.min(into.length, inputRingSamples - start);
   into.set(slot.input.subarray(start, start + head));
   if (head < into.length) into.set(slot.input.subarray(0, into.length - head), head);

@@ -10,12 +10,12 @@ type Heard = Omit<Extract<FromTts, { type: 'heard' }>, 'slot' | 'generation'>;
 
 /**
  * It takes two words to know it: conversation's order to cut, and main's on what it had sent. They come over different ports, in either order.
- * The last cut speech is kept until it is discarded, so that a false CUT can be undone.
+ * A cut speech that may be undone is kept until it is discarded, any other until it is told what was heard of it.
  */
 export class CutSpeech {
   readonly #rateHz: Hz;
   readonly #answer: (answer: Heard) => void;
-  #cut: { readonly speech: Speech; readonly epoch: number; readonly base: number; heardSample: number } | undefined;
+  #cut: (Place & { readonly isUndoable: boolean; heardSample: number }) | undefined;
   #sent: CutSent | undefined;
 
   constructor(rateHz: Hz, answer: (answer: Heard) => void) {
@@ -24,9 +24,9 @@ export class CutSpeech {
   }
 
   /** The order. `base`: session position of the speech's sample 0. */
-  ordered(speech: Speech, epoch: number, base: number): void {
+  ordered(speech: Speech, epoch: number, base: number, isUndoable: boolean): void {
     if (this.#cut?.speech !== speech) this.clear();
-    this.#cut = { speech, epoch, base, heardSample: -1 };
+    this.#cut = { speech, epoch, base, isUndoable, heardSample: -1 };
     this.#tellHeard();
   }
 
@@ -66,6 +66,7 @@ export class CutSpeech {
     this.#sent = undefined;
     cut.heardSample = heardSampleOf(cut, this.#rateHz, sent.sentPosition, sent.playEndAtMs - sent.atMs);
     this.#answer(heardOf(cut, this.#rateHz, cut.heardSample));
+    if (!cut.isUndoable) this.clear();
   }
 }
 

@@ -22,7 +22,7 @@ export type ElevenLabsOptions = Partial<PoolSettings> &
 
 const defaultDeadlines: StreamDeadlines = {
   firstAudioDeadlineMs: 3000,
-  gapDeadlineMs: 5000,
+  gapDeadlineMs: 3000,
   closeDeadlineMs: 3000,
   endSilenceMs: 2500,
   endCoveredMs: 700,

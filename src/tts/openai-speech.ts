@@ -60,7 +60,7 @@ export class OpenAiSpeech implements TtsProvider {
       defaultModelId: options.defaultModelId ?? 'gpt-4o-mini-tts',
       rateHz: options.rateHz ?? hz(24000),
       firstAudioDeadlineMs,
-      gapDeadlineMs: options.gapDeadlineMs ?? 5000,
+      gapDeadlineMs: options.gapDeadlineMs ?? 3000,
     };
   }
 

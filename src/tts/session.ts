@@ -238,7 +238,7 @@ export class TtsSession {
       speech.stop();
       this.#speeches.delete(number);
     }
-    this.#cut.ordered(speech, epoch, base);
+    this.#cut.ordered(speech, epoch, base, isUndoable);
   }
 
   #undo(message: Extract<ToTts, { type: 'undo' }>): void {

@@ -13,7 +13,7 @@ import { type Segment, Segmenter } from './segmenter.js';
 import { Timeline } from './timeline.js';
 
 /** Text is held back while this much audio is unheard or on its way, and the synthesiser is paused above twice as much. */
-const aheadMaxMs = 5000;
+const aheadMaxMs = 3000;
 /** Speaking rate for text whose audio is not there yet. */
 const msPerChar = 65;
 /** A synthesiser that fails is asked once more for what it did not say. */

@@ -58,6 +58,13 @@ const isExplained = ({ heard, left }: Powers): boolean => left <= heard * leftMa
 
 type Lanes = { readonly reference: NarrowLane; readonly microphone: NarrowLane };
 
+/**
+ * While no way is known, lanes are only lent: most callers wear headphones or are telephones, and 48 KB for each of them would be kept for nothing.
+ * Of the thread, the longest unused first; whoever finds a way keeps its own.
+ */
+const lent: { readonly ear: EchoEar; readonly lanes: Lanes }[] = [];
+const lentMax = 8;
+
 export class EchoEar {
   readonly #slot: Slot;
   readonly #likenessMin: number;
@@ -151,6 +158,7 @@ export class EchoEar {
   /** The candidate is the way now. */
   #adopt(): void {
     const old = this.#path;
+    if (this.#lanes === undefined) this.#lanes = this.#returned()!.lanes;
     this.#path = candidate;
     candidate = old ?? new EchoPath();
     this.#pathHops = 0;
@@ -177,19 +185,34 @@ export class EchoEar {
     const slot = this.#slot;
     const rateHz = slot.load(Cell.referenceHz);
     if (rateHz === 0) return undefined;
-    const lanes = (this.#lanes ??= lanesOf(slot, rateHz));
+    const lanes = this.#lanes ?? this.#borrow(rateHz);
     lanes.reference.extend(slot.load(Cell.sentPosition));
     lanes.microphone.extend(endSample);
     return lanes;
   }
-}
 
-function lanesOf(slot: Slot, rateHz: number): Lanes {
-  const ringSamples = referenceSamples(rateHz);
-  return {
-    reference: new NarrowLane(rateHz, (at, into, count) => copyReference(slot, ringSamples, at, into, count), laneSamples),
-    microphone: new NarrowLane(inputRateHz, (at, into, count) => copyInput(slot, at, into, count), microphoneReach),
-  };
+  /** What was lent to this session. */
+  #returned(): { readonly ear: EchoEar; readonly lanes: Lanes } | undefined {
+    const at = lent.findIndex(({ ear }) => ear === this);
+    return at < 0 ? undefined : lent.splice(at, 1)[0];
+  }
+
+  /** Those of before, unless another session has them now: then they are filled again. */
+  #borrow(rateHz: number): Lanes {
+    const known = this.#returned();
+    if (known !== undefined) {
+      lent.push(known);
+      return known.lanes;
+    }
+    const slot = this.#slot;
+    const ringSamples = referenceSamples(rateHz);
+    const free = lent.length < lentMax ? undefined : lent.shift();
+    const lanes = free?.lanes ?? { reference: new NarrowLane(laneSamples), microphone: new NarrowLane(microphoneReach) };
+    lanes.reference.listenTo(rateHz, (at, into, count) => copyReference(slot, ringSamples, at, into, count));
+    lanes.microphone.listenTo(inputRateHz, (at, into, count) => copyInput(slot, at, into, count));
+    lent.push({ ear: this, lanes });
+    return lanes;
+  }
 }
 
 /** As a whole, and in all but a few hops: two loud ones that are explained well must not hide a caller's word before them. */
@@ -217,6 +240,6 @@ function copyInput(slot: Slot, position: number, into: Int16Array, count: number
   const first = Math.max(0, end - inputRingSamples);
   for (let index = 0; index < count; index += 1) {
     const at = position + index;
-    into[index] = at < first || at >= end ? 0 : ring[at & (inputRingSamples - 1)]!;
+    into[index] = at < first || at >= end ? 0 : ring[at % inputRingSamples]!;
   }
 }

@@ -1,9 +1,11 @@
 /**
  * The last second of a signal as echoes are looked for: 8 kHz, with the slope of speech taken out (a first difference), so that every part of the
- * band counts alike. Filled on demand from a ring and kept, so that each sample is converted once. VAD thread.
+ * band counts alike. Filled on demand from a ring and kept, so that each sample is converted once; what it holds is a function of the ring alone,
+ * so that a lane may be lent to another session and filled again. VAD thread.
  *
  * The filter is short (16 zero crossings, about 45 dB): what it lets through weakens a likeness a little and costs a fifth of what `Resampler` does.
  */
+import { strict as assert } from 'node:assert';
 
 export const narrowRateHz = 8000;
 /** Of the longest lane. A power of two. */
@@ -27,19 +29,25 @@ let scratch = new Int16Array(0);
 export class NarrowLane {
   /** A ring: as long as what is asked for, a power of two. */
   readonly #samples: Float32Array;
-  readonly #filter: Filter;
-  readonly #source: Source;
-  readonly #reach: number;
+  #filter: Filter = filterFor(narrowRateHz);
+  #source: Source = (_position, into, count) => into.fill(0, 0, count);
   #to = 0;
   /** The last sample before the slope was taken out. */
   #last = 0;
 
-  /** `rateHz`: of the source, from 8 to 48 kHz. `reach`: samples before the newest that are asked for, `laneSamples` at most. */
-  constructor(rateHz: number, source: Source, reach: number) {
+  /** `reach`: samples before the newest that are asked for, a power of two, `laneSamples` at most. */
+  constructor(reach: number) {
+    assert(Number.isInteger(Math.log2(reach)) && reach <= laneSamples, 'a power of two, and no more than work is done on');
+    this.#samples = new Float32Array(reach);
+  }
+
+  /** Forgets everything and takes this source. `rateHz`: its rate, from 8 to 48 kHz. */
+  listenTo(rateHz: number, source: Source): void {
     this.#filter = filterFor(rateHz);
     this.#source = source;
-    this.#reach = reach;
-    this.#samples = new Float32Array(2 ** Math.ceil(Math.log2(reach)));
+    this.#samples.fill(0);
+    this.#to = 0;
+    this.#last = 0;
   }
 
   /** One past the newest sample. */
@@ -52,8 +60,10 @@ export class NarrowLane {
     const { phases, step, half } = this.#filter;
     const to = Math.floor(((sourceEnd - half) * phases) / step);
     if (to <= this.#to) return;
-    if (to - this.#to >= this.#reach) {
-      this.#to = to - this.#reach;
+    const reach = this.#samples.length;
+    if (to - this.#to > reach) {
+      // One sample more, which the newest takes the place of: the slope of the first needs the one before.
+      this.#to = to - reach - 1;
       this.#last = 0;
     }
     this.#fill(to);
