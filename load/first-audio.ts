@@ -246,6 +246,8 @@ function partsOf(
   const isAskedAtCommit = instant('llmAsked') >= instant('committed');
   const delayedAtMs = isAskedAtCommit ? dueAfterMs(Number(committed['delay_ms'])) : 0;
   const mayAskAtMs = Math.max(sttTo, sentAtMs(Number(answered['pause_through_ms'])), delayedAtMs);
+  // Another sound came after the question to the model, and the pause that is known is the one behind that.
+  if (mayAskAtMs > llmFrom) return undefined;
   const [ttsFrom, ttsTo] = [tts.atMonotonicMs.received, tts.atMonotonicMs.firstByte ?? Number.NaN];
   const steps = [
     { name: 'pause waited for', ms: pauseAtMs - endAtMs },

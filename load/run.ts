@@ -22,6 +22,7 @@ const flags = {
   minutes: { fallback: 2, min: 0.25, max: 1440, means: 'from the first call to the last', isDecimal: true },
   churn: { fallback: 20, min: 0, max: 100, means: '% of the callers who hang up in the middle and call again' },
   processes: { fallback: 0, min: 0, max: 64, means: 'processes of callers; 0: by the cores' },
+  knocks: { fallback: 0, min: 0, max: 200, means: 'callers a second who knock while every place is taken (churn is 0 then)' },
   heard: { fallback: 12, min: 0, max: 200, means: 'calls that are heard by an ear' },
   seed: { fallback: 1, min: 0, max: 4_294_967_295, means: 'of behaviour and delays' },
 } as const;
@@ -36,14 +37,19 @@ async function run(): Promise<number> {
   const settings = readFlags(usage, flags, process.argv.slice(2), texts);
   if (settings === undefined) return 0;
   const old = settings.compare === undefined ? undefined : readResult(settings.compare);
-  const { sessions, seed } = settings;
-  const target = await openTarget(targetOf(settings, sessions));
+  const { sessions, seed, knocks } = settings;
+  if (knocks > 0 && settings.url !== undefined)
+    throw new Error('--knocks is for an engine that is started here: elsewhere they may find a place');
+  // A place that is free for a moment would be taken by whoever knocks, and somebody planned would find none.
+  const [churn, slots] = knocks === 0 ? [settings.churn, undefined] : [0, sessions];
+  const target = await openTarget({ ...targetOf(settings, sessions), slots });
   try {
     const result = await runLoad(target, {
       sessions,
       seconds: settings.minutes * 60,
       seed,
-      churnRatio: settings.churn / 100,
+      churnRatio: churn / 100,
+      knocksPerSecond: knocks,
       processes: settings.processes === 0 ? undefined : settings.processes,
       heardMax: settings.heard,
       progress: new Progress(),

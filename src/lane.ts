@@ -31,8 +31,8 @@ export type FromThread =
 export type LaneApiPorts = { readonly conversation: MessagePort; readonly voice: MessagePort };
 
 /**
- * What a frame or a token leaves behind is dead at once, so a small young generation suffices: half of it costs half as many collections again, of
- * a millisecond each, and saves 4 MB a thread. Recognition's requests live longer and would become old garbage
+ * What a frame or a token leaves behind is dead at once, so a small young generation suffices: half the size is twice the collections, together half
+ * as long again, and saves 4 MB a thread. Recognition's requests live longer and would become old garbage
  * (docs/decisions/memory-per-call.md).
  */
 const youngGenerationMb: Readonly<Record<ThreadName, number>> = { api: 8, conversation: 4, stt: 8, tts: 4, vad: 4 };

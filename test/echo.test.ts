@@ -244,6 +244,42 @@ test('noise is no echo, whatever the agent says', (t) => {
   t.end();
 });
 
+test('more sessions than there are lanes to lend: each hears what it would hear alone', (t) => {
+  const agent = voice(1.7, 3);
+  const quietHops = 20;
+  const sessions = Array.from({ length: 10 }, (_, number) => {
+    const { rateHz, delayMs, echoDb } = wayOf(number);
+    const random = randomOf(number, 'quiet');
+    const echo = echoOf(agent, delayMs, 10 ** (echoDb / 20), number);
+    return { rateHz, microphone: echo.map((sample, at) => (at < quietHops * hopSamples ? 40 * (random() - 0.5) : sample)) };
+  });
+  const begin = (number: number) => {
+    const { rateHz, microphone } = sessions[number]!;
+    const line = new Line(agent, rateHz);
+    const ear = new EchoEar(line.slot, gateDefaults.echoLikenessMin);
+    const left: (number | undefined)[] = [];
+    const next = (): void => {
+      line.hear(microphone);
+      left.push(ear.leftDb(line.at, true));
+    };
+    return { next, left };
+  };
+  const hops = 48;
+  const together = sessions.map((_, number) => begin(number));
+  for (let hop = 0; hop < hops; hop += 1) for (const { next } of together) next();
+  for (const [number, { left }] of together.entries()) {
+    const alone = begin(number);
+    for (let hop = 0; hop < hops; hop += 1) alone.next();
+    t.same(left, alone.left, JSON.stringify(wayOf(number)));
+    t.ok(
+      left.slice(0, quietHops).every((db) => db === undefined),
+      'nothing is known at first',
+    );
+    t.equal(left.at(-1), silenceDb, 'and the echo is found');
+  }
+  t.end();
+});
+
 test('a caller is no echo', (t) => {
   const agent = voice(1.7, 11);
   let [asked, taken] = [0, 0];

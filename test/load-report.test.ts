@@ -25,6 +25,12 @@ test('promises: all hold, one is missed, or the generator was too late to tell',
     promises(other).some(({ name }) => /first audio|VAD/.test(name)),
     'delays of others are no promise of ours',
   );
+  const missedWith = (refused: number): string[] =>
+    promises({ ...loadResult({ refusal: 4 }), knocks: { count: 9, refused, answers: {} } }).flatMap(({ name, holds }) =>
+      holds ? [] : [name],
+    );
+  t.same(missedWith(9), []);
+  t.same(missedWith(8), ['calls beyond capacity refused as documented']);
   t.end();
 });
 

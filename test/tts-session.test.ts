@@ -776,3 +776,66 @@ test('a pause of the text is told when everything before it was heard, once', (t
   }
   t.end();
 });
+
+/** Thirty sentences of ten words of nine letters: with its space a letter takes 30 ms, less than half of what is estimated. */
+const quickSentence = `${Array.from({ length: 10 }, () => 'somewhere').join(' ')}.`;
+const quickText = Array.from({ length: 30 }, () => quickSentence).join(' ');
+const quickMs = 300 * wordMs;
+
+test('a voice that is quicker than estimated is given its text in time, and no more than is needed', (t) => {
+  for (const isAligned of [true, false]) {
+    const rig = new Rig();
+    rig.provider.isAligned = isAligned;
+    rig.say(quickText);
+    let mostAheadMs = 0;
+    for (let doneMs = 0; doneMs < quickMs + 2000; doneMs += 100) {
+      rig.run(100);
+      mostAheadMs = Math.max(mostAheadMs, (rig.provider.streams[0]!.samples - rig.sentEnd) / samplesPerMs);
+    }
+    t.match(rig.answer('drained'), { speech: 1 }, 'it comes to its end');
+    t.equal(rig.sentEnd, quickMs * samplesPerMs);
+    t.equal(rig.counters.underruns, 0);
+    t.ok(mostAheadMs < 3000 + 10 * wordMs, `${mostAheadMs} ms`);
+  }
+  t.end();
+});
+
+test('a quick voice that sends no more than is played still comes to the end of a long text', (t) => {
+  const rig = new Rig();
+  rig.provider.isSlow = true;
+  rig.say(quickText);
+  const stream = rig.provider.streams[0]!;
+  let [spoken, waitedMs] = [0, 0];
+  while (spoken < 300 && waitedMs < 3000) {
+    rig.run(wordMs);
+    if (spoken === stream.text.match(/somewhere/g)!.length) {
+      waitedMs += wordMs;
+      continue;
+    }
+    spoken += 1;
+    waitedMs = 0;
+    stream.options.onChunk({ audio: new Int16Array(wordMs * samplesPerMs).fill(1000), rateHz: hz(rateHz) });
+  }
+  t.equal(spoken, 300);
+  t.ok(stream.isFinished);
+  stream.options.onEnd();
+  rig.run(2000);
+  t.match(rig.answer('drained'), { speech: 1 });
+  t.ok(rig.sentEnd >= quickMs * samplesPerMs, 'all of it, and a word twice after each hole');
+  t.end();
+});
+
+test('text that is given again after a failure does not count twice', (t) => {
+  const rig = new Rig();
+  const sentences = Array.from({ length: 8 }, (_, index) => `${Array.from({ length: 30 }, () => 'one').join(' ')} ${index}.`);
+  rig.say(sentences.join(' '));
+  while (rig.provider.streams[0]!.pieces < 2) rig.run(100);
+  rig.provider.isSlow = true;
+  while (rig.provider.streams[0]!.pieces < 3) rig.run(100);
+  rig.provider.isSlow = false;
+  rig.provider.streams[0]!.options.onProblem(new EngineError('broken', 'the socket was lost'));
+  rig.run(8 * 31 * wordMs);
+  t.match(rig.answer('drained'), { speech: 1 });
+  t.equal(rig.sentEnd, 8 * 31 * wordMs * samplesPerMs, 'every word, once');
+  t.end();
+});

@@ -135,7 +135,7 @@ export function outcomeOf(held: Held, log: readonly LogLine[]): Outcome | undefi
 /**
  * What the engine decided about a caller who spoke from `onsetAtMs` on: the first real verdict, and the HOLD before it that made the agent silent,
  * which it was at `stoppedAtMs`. A HOLD that was released and raised again before the agent had said anything more is one silence, and began
- * with the first; one after which the agent was heard again does not count.
+ * with the first; one after which the agent was heard again does not count, unless it was the last.
  */
 export function verdictsIn(
   log: readonly LogLine[],

@@ -153,10 +153,11 @@ function facts(result: LoadResult, old: LoadResult | undefined): string {
   const rows = (entries: readonly (readonly [string, string | number])[]): string =>
     `<table class="facts">${entries.map(([name, value]) => `<tr><th>${escapeText(name)}</th><td>${escapeText(String(value))}</td></tr>`).join('')}</table>`;
   const problems = [...Object.entries(result.failures), ...Object.entries(result.engineCounters)];
+  const knocks = Object.entries(result.knocks?.answers ?? {});
   const then =
     old === undefined ? [] : [`Compared with ${old.settings.sessions} calls, ${old.startedAt}, ${machineText(old.machine)}.`];
   const notes = [...result.notes, ...then].map((note) => `<li>${escapeText(note)}</li>`).join('');
-  return `<section class="columns"><div><h2>Counted</h2>${rows(Object.entries(tally))}</div><div><h2>Settings</h2>${rows(Object.entries(settings))}${problems.length === 0 ? '' : `<h2>Went wrong</h2>${rows(problems)}`}</div></section><section><h2>Notes</h2><ul>${notes}</ul></section>`;
+  return `<section class="columns"><div><h2>Counted</h2>${rows(Object.entries(tally))}${knocks.length === 0 ? '' : `<h2>Answers beyond capacity</h2>${rows(knocks)}`}</div><div><h2>Settings</h2>${rows(Object.entries(settings))}${problems.length === 0 ? '' : `<h2>Went wrong</h2>${rows(problems)}`}</div></section><section><h2>Notes</h2><ul>${notes}</ul></section>`;
 }
 
 function shown(value: number | undefined): string {

@@ -1,6 +1,7 @@
 /** What a load run found: as data for a file, and as a table for people. Pure. */
 import type { Tally } from './behaviour.js';
 import type { EngineStages } from './engine-figures.js';
+import type { Knocks } from './knocker.js';
 import { type Bar, barText, holds, latenessMaxMs, type Machine, machineText } from './report.js';
 import { callerStageNames, type Figures, noFigures } from './stages.js';
 
@@ -67,6 +68,8 @@ export type LoadResult = {
   readonly callers: Readonly<Record<string, CallerFigures>>;
   readonly engine: EngineStages;
   readonly tally: Tally;
+  /** Undefined when nobody knocked beyond capacity. */
+  readonly knocks?: Knocks | undefined;
   readonly failures: Readonly<Record<string, number>>;
   /** Engine counters that say that something went wrong, as far as they grew. */
   readonly engineCounters: Readonly<Record<string, number>>;
@@ -84,20 +87,21 @@ export const limits = {
   pacingJitterP99: 5,
   overheadP50: 5,
   overheadP99: 25,
+  refusalP99: 50,
   firstAudioP50: 1000,
   firstAudioP95: 1500,
   cpuPerCallPercent: 0.35,
   memoryPerCallMb: 0.5,
 } as const;
 
-export type Measured = Pick<LoadResult, 'callers' | 'engine' | 'tally' | 'cost' | 'settings'>;
+export type Measured = Pick<LoadResult, 'callers' | 'engine' | 'tally' | 'knocks' | 'cost' | 'settings'>;
 
 function bar(name: string, value: number, is: Bar['is'], limit: number, unit = 'ms'): Bar {
   return { name, value, is, limit, unit, holds: holds(value, is, limit) };
 }
 
 /** What must hold at any load up to capacity: barge-in, pacing, VAD lag, first audio, and nobody refused or wronged. */
-export function promises({ callers, engine, tally, settings }: Measured): Bar[] {
+export function promises({ callers, engine, tally, knocks, settings }: Measured): Bar[] {
   const heard = (stage: string): Figures => callers[stage] ?? noFigures;
   const own = (stage: string): Figures => engine.stages[stage] ?? noFigures;
   const bars = [
@@ -117,6 +121,17 @@ export function promises({ callers, engine, tally, settings }: Measured): Bar[] 
       bar('engine overhead on first audio p99', own('engine_overhead').p99, 'at most', limits.overheadP99),
     );
   }
+  if (knocks !== undefined)
+    bars.push(
+      bar(
+        'calls beyond capacity refused as documented',
+        knocks.refused,
+        'at least',
+        Math.max(1, knocks.count),
+        `of ${knocks.count}`,
+      ),
+      bar('refusal p99', heard('refusal').p99, 'at most', limits.refusalP99),
+    );
   // Other profiles, and real providers, have delays of their own.
   if (settings.profile === 'reference')
     bars.push(
@@ -191,6 +206,7 @@ export function resultText(result: LoadResult, old?: LoadResult): string {
     ...(engineRows.length === 0 ? [] : [head(`in the engine (ms), ${engine.window}`), ...engineRows, '']),
     `  ${tally.callsStarted} calls, ${tally.callsFailed} failed; ${tally.turns} turns, ${tally.unanswered} unanswered; ${tally.interruptions} interruptions, ${tally.notYielded} not yielded to`,
     `  ${tally.falseAlarmsSurvived} of ${tally.falseAlarms} answers went on after a noise; agent cut into ${tally.cutIns} of ${tally.longTurns} long turns, spoke into ${tally.spokenInto} of ${tally.silences} silences; ${tally.slowReads} slow reads`,
+    ...Object.entries(result.knocks?.answers ?? {}).map(([answer, count]) => `    beyond capacity: ${count} × ${answer}`),
     ...Object.entries(result.failures).map(([reason, count]) => `    ${count} × ${reason}`),
     ...Object.entries(result.engineCounters).map(([name, count]) => `    engine: ${name} ${count}`),
     ...(cost === undefined ? [] : costLines(cost)),

@@ -3,12 +3,14 @@
  * `load:ramp`, `load:http` and `soak`. Runs in the process that leads the run.
  */
 import { nowMs } from '../../src/shared/clock.js';
+import { addressOf } from '../caller.js';
 import type { ProfileName } from '../providers/profile.js';
 import { newTally } from './behaviour.js';
 import { planCalls, plannedAt } from './call-plan.js';
 import { type CostSample, CostWatch, cpuBetween, threadNames } from './cost-watch.js';
 import { Crew, type CrewEnd, processesFor } from './crew.js';
 import { askEngine, type EngineSnapshot, engineStages, grownCounters } from './engine-figures.js';
+import { Knocker } from './knocker.js';
 import {
   type CallerFigures,
   costBars,
@@ -47,9 +49,10 @@ const spareSlotsRatio = 0.05;
 const warmUpCalls = 20;
 const warmUpCallsMs = 20_000;
 const settleMs = 4000;
+/** A fault, unless somebody knocks beyond capacity. */
+const refusals = 'parley_refused_total';
 const counterPrefixes = [
   'parley_errors_total',
-  'parley_refused_total',
   'parley_timeline_disorder_total',
   'parley_input_overrun_samples_total',
   'parley_output_ring_full_total',
@@ -87,8 +90,9 @@ export type TargetOptions = {
   /** For `xi-api-key`; from the environment, never from the command line, where every process could read it. */
   readonly apiKey: string | undefined;
   readonly profile: ProfileName;
-  /** Calls at once; an engine that is started here gets some slots more. */
+  /** Calls at once; an engine that is started here gets some slots more, or just `slots`. */
   readonly sessions: number;
+  readonly slots?: number | undefined;
   readonly seed: number;
   readonly environment?: Readonly<Record<string, string>>;
 };
@@ -117,7 +121,7 @@ export async function openTarget(options: TargetOptions): Promise<Target> {
   const stack = await Stack.start({
     profile,
     seed,
-    sessionsMax: slotsFor(sessions),
+    sessionsMax: options.slots ?? slotsFor(sessions),
     agents: [plainAgent()],
     providers: 'simulated',
     environment: {
@@ -159,6 +163,8 @@ export type RunOptions = {
   /** Processes of callers; undefined: as many as the cores suggest. */
   readonly processes?: number | undefined;
   readonly heardMax?: number;
+  /** Callers a second who knock, in the measured time, while every place is taken. */
+  readonly knocksPerSecond?: number;
   readonly progress: Progress;
   readonly label?: string;
   /** Told when the measured time begins and when it ends. */
@@ -191,11 +197,17 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
     after: undefined,
   };
   const httpUrl = httpUrlOf(url);
-  const stop = (): void => crew.stop();
+  const stop = (): void => {
+    knocker?.rest();
+    crew.stop();
+  };
   options.signal?.addEventListener('abort', stop, { once: true });
   const timers: NodeJS.Timeout[] = [];
   let end: CrewEnd = { tally: newTally(), failures: new Map() };
   const pending: Promise<void>[] = [];
+  const { knocksPerSecond = 0 } = options;
+  const door = addressOf({ url, ...(agentId === undefined ? {} : { agentId }) });
+  const knocker = knocksPerSecond === 0 ? undefined : new Knocker(door, headers, knocksPerSecond);
   const at = (ms: number, run: () => Promise<void> | void): void => {
     timers.push(setTimeout(() => void pending.push(Promise.resolve(run())), headStartMs + ms));
   };
@@ -203,9 +215,11 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
     beginMs = nowMs() + headStartMs;
     at(firstMeasured * intervalMs, async () => {
       options.onMeasure?.(true);
+      knocker?.start();
       looks.before = await askEngine(httpUrl, headers);
     });
     at(totalMs - lastLookMs, async () => {
+      knocker?.rest();
       options.onMeasure?.(false);
       looks.after = await askEngine(httpUrl, headers);
     });
@@ -231,7 +245,9 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
     url: stack === undefined ? url : '',
   };
   const samples = watch?.samples ?? [];
-  const callers = callerFigures(intervals.filter(({ index }) => index >= firstMeasured));
+  const knocks = await knocker?.answers();
+  const refusal = knocker === undefined ? [] : [{ stages: { refusal: encode(knocker.delays) } }];
+  const callers = callerFigures([...intervals.filter(({ index }) => index >= firstMeasured), ...refusal]);
   const measuredFromMs = beginMs + firstMeasured * intervalMs;
   const names = stack === undefined ? new Map<number, string>() : threadNames(stack);
   const cost = costOver(
@@ -239,7 +255,14 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
     names,
     target,
   );
-  const measured: Measured = { callers, engine: engineStages(looks.before, looks.after), tally: end.tally, cost, settings };
+  const measured: Measured = {
+    callers,
+    engine: engineStages(looks.before, looks.after),
+    tally: end.tally,
+    knocks,
+    cost,
+    settings,
+  };
   const bars = [...promises(measured), ...costBars(measured)];
   const isValid = !generatorIsLate(callers);
   return {
@@ -252,7 +275,9 @@ export async function runLoad(target: Target, options: RunOptions): Promise<Load
     bars,
     notes: [...target.notes, ...notesOf(measured, target, options)],
     failures: Object.fromEntries(end.failures),
-    engineCounters: Object.fromEntries(grownCounters(looks.before, looks.after, counterPrefixes)),
+    engineCounters: Object.fromEntries(
+      grownCounters(looks.before, looks.after, knocker === undefined ? [...counterPrefixes, refusals] : counterPrefixes),
+    ),
     series: seriesOf(intervals, intervalMs, beginMs, samples, (atMs) => plannedAt(calls, atMs)),
     ...measured,
   };
@@ -269,7 +294,7 @@ export function httpUrlOf(url: string): string {
   return `${protocol === 'wss:' || protocol === 'https:' ? 'https' : 'http'}://${host}`;
 }
 
-function callerFigures(intervals: readonly Interval[]): Record<string, CallerFigures> {
+function callerFigures(intervals: readonly Pick<Interval, 'stages'>[]): Record<string, CallerFigures> {
   const merged = mergeStages(intervals.map(({ stages }) => stages));
   return Object.fromEntries(
     [...merged].map(([stage, histogram]) => [stage, { ...figuresOf(histogram), encoded: encode(histogram) }]),

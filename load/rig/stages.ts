@@ -19,6 +19,7 @@ export const callerStages = {
   playback_hole: 'how long the caller had nothing to play before an audio message came; most are 0',
   frame_jitter: 'distance of two audio messages against the length of the first',
   close: 'our close frame → the server’s',
+  refusal: 'a call that finds every place taken: planned → refused',
   generator_lateness: 'a microphone frame was due → it was sent: the load generator’s own part',
 } as const;
 export type CallerStage = keyof typeof callerStages;

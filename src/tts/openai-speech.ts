@@ -46,7 +46,7 @@ export class OpenAiSpeech implements TtsProvider {
   readonly #streams = new Set<SpeechStream>();
 
   constructor(options: OpenAiSpeechOptions) {
-    const firstAudioDeadlineMs = options.firstAudioDeadlineMs ?? 4000;
+    const firstAudioDeadlineMs = options.firstAudioDeadlineMs ?? 3000;
     this.#http = new KeepAliveHttp(options.connections);
     this.#client = openAiClient({
       apiKey: options.apiKey,

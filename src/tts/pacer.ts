@@ -209,6 +209,7 @@ export class Pacer {
       if (count < this.#samples.length && !isLast && (count === 0 || leftMs > this.#pacing.shortFrameMs)) {
         this.#dueMs = undefined;
         if (leftMs < 0 && floor.hasStarted && this.#playEndMs > 0) this.#underrun(speech);
+        speech.feed();
         break;
       }
       if (isLast && count === 0) {

@@ -14,8 +14,16 @@ import { Timeline } from './timeline.js';
 
 /** Text is held back while this much audio is unheard or on its way, and the synthesiser is paused above twice as much. */
 const aheadMaxMs = 3000;
-/** Speaking rate for text whose audio is not there yet. */
-const msPerChar = 65;
+/** Speaking rate for text whose audio is not there yet, until the voice turns out to be quicker. */
+const msPerCharMax = 65;
+/**
+ * With less than this unheard, and nothing from the synthesiser for so long, all that it was given has become audio. Without this a quick voice would
+ * stay in debt by the estimate, and a long reply would end in silence.
+ */
+const hungryMs = 1000;
+const quietMs = 400;
+/** What makes a sound in a text. */
+const sounds = /[\p{L}\p{N}]/u;
 /** A synthesiser that fails is asked once more for what it did not say. */
 const attemptsMax = 2;
 /** Text of one speech; longer is cut. */
@@ -59,6 +67,10 @@ export class Speech {
   #pieceBase = 0;
   #pieces = 0;
   #fedChars = 0;
+  #msPerChar = msPerCharMax;
+  /** End of the audio when the last text with a sound in it was given to the synthesiser, and when audio came last, monotonic ms. */
+  #fedAtSample = 0;
+  #chunkAtMs = 0;
   #textChars = 0;
   #isReleased = false;
   #isTextOver = false;
@@ -189,8 +201,13 @@ export class Speech {
     if (this.#pieces === 0) return true;
     if (!this.#isReleased) return false;
     const madeMs = (this.audio.end * 1000) / this.#rateHz;
-    const comingMs = Math.max(0, this.#fedChars * msPerChar - madeMs);
-    return this.#unheardMs() + comingMs < aheadMaxMs;
+    const comingMs = Math.max(0, this.#fedChars * this.#msPerChar - madeMs);
+    const unheardMs = this.#unheardMs();
+    if (unheardMs + comingMs < aheadMaxMs) return true;
+    const isQuiet = this.audio.end > this.#fedAtSample && this.#now() - this.#chunkAtMs >= quietMs;
+    if (unheardMs >= hungryMs || !isQuiet) return false;
+    this.#msPerChar = madeMs / this.#fedChars;
+    return true;
   }
 
   #unheardMs(): number {
@@ -207,6 +224,7 @@ export class Speech {
     this.timeline.addPiece(segment.offsets);
     this.#pieces += 1;
     this.#fedChars += segment.text.length;
+    if (sounds.test(segment.text)) this.#fedAtSample = this.audio.end;
     this.#stream?.write(segment.text);
   }
 
@@ -222,7 +240,8 @@ export class Speech {
 
   #received(chunk: TtsChunk): void {
     if (this.#isStopped) return;
-    if (this.firstChunkAtMs === 0) this.firstChunkAtMs = this.#now();
+    this.#chunkAtMs = this.#now();
+    if (this.firstChunkAtMs === 0) this.firstChunkAtMs = this.#chunkAtMs;
     const audio = this.#toOutputRate(chunk);
     const { alignment, pieceIndex } = chunk;
     const shifted = alignment?.map((time) => ({ ...time, charIndex: time.charIndex + this.#charBase }));
@@ -271,7 +290,9 @@ export class Speech {
     this.#charBase = this.#written.reduce((sum, segment) => sum + segment.text.length, 0);
     this.#pieceBase = this.#pieces;
     this.#stream = this.#open();
+    this.#fedAtSample = 0;
     if (rest !== undefined) {
+      this.#fedChars -= rest.text.length;
       this.#written.push(rest);
       this.#writeSegment(rest);
     }

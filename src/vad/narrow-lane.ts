@@ -1,7 +1,7 @@
 /**
  * The last second of a signal as echoes are looked for: 8 kHz, with the slope of speech taken out (a first difference), so that every part of the
- * band counts alike. Filled on demand from a ring and kept, so that each sample is converted once; what it holds is a function of the ring alone,
- * so that a lane may be lent to another session and filled again. VAD thread.
+ * band counts alike. Filled on demand from a ring and kept, so that each sample is converted once; it may be lent to another session
+ * and filled again from the rings. VAD thread.
  *
  * The filter is short (16 zero crossings, about 45 dB): what it lets through weakens a likeness a little and costs a fifth of what `Resampler` does.
  */

@@ -8,12 +8,13 @@ const usual: Readonly<Record<string, number>> = {
   first_audio: 900,
   onset_to_last_frame: 70,
   generator_lateness: 1,
+  refusal: 5,
   decision_to_last_frame: 0.5,
   vad_lag: 20,
   pacing_jitter: 1,
   engine_overhead: 2,
 };
-const atTheCallers = ['first_audio', 'onset_to_last_frame', 'generator_lateness'];
+const atTheCallers = ['first_audio', 'onset_to_last_frame', 'generator_lateness', 'refusal'];
 
 /** `slow`: stage → ms. */
 export function loadResult(slow: Readonly<Record<string, number>> = {}): LoadResult {
