@@ -226,13 +226,12 @@ export class Recogniser {
 
   /** The words in `audio` (16 kHz, mono), in its order. `prompt`: of the request; may name a group of clips. */
   hear(audio: Int16Array, errors: WordErrors, prompt = ''): Heard {
-    const blocks = audibleBlocks(audio);
-    const isAudible = blocks.includes(1);
+    const isAudible = audibleBlocks(audio).includes(1);
     const group = this.#groups.get(this.groupOf(prompt));
     if (group === undefined) return { words: [], isAudible, isPaused: true, exactRatio: audio.length === 0 ? 1 : 0 };
     const exact = group.exact.find(audio);
     const exactSamples = exact.reduce((sum, segment) => sum + segment.to - segment.from, 0);
-    const stretches = unplacedStretches(blocks, audio.length, exact);
+    const stretches = isAudible ? unplacedStretches(audio, exact) : [];
     const narrow = stretches.length === 0 ? undefined : new Signal(narrowbandOf(audio));
     const segments = narrow === undefined ? exact : withCorrelated(group, narrow, stretches, exact);
     const words: (HeardWord & { readonly word: ClipWord; readonly atSample: number })[] = [];
@@ -277,15 +276,16 @@ function withCorrelated(group: Group, narrow: Signal, stretches: readonly Stretc
 
 type Stretch = { readonly from: number; readonly to: number };
 
-/** Stretches of audible blocks that no exact segment covers; those less than `bridgeBlocks` apart
- * are one stretch, and the quiet edges of words around it belong to it. */
-function unplacedStretches(blocks: Uint8Array, length: number, exact: readonly Segment[]): Stretch[] {
-  const open = blocks.slice();
-  for (const segment of exact) {
-    open.fill(0, Math.ceil(segment.from / blockSamples), Math.floor(segment.to / blockSamples));
-  }
+/**
+ * Stretches of blocks that are audible without what exact segments cover: a hole in exact audio holds nothing to be found. Those less than
+ * `bridgeBlocks` apart are one stretch, and the quiet edges of words around it belong to it.
+ */
+function unplacedStretches(audio: Int16Array, exact: readonly Segment[]): Stretch[] {
+  const { length } = audio;
+  const rest = exact.length === 0 ? audio : audio.slice();
+  for (const segment of exact) rest.fill(0, segment.from, segment.to);
   const stretches: { from: number; to: number; count: number }[] = [];
-  for (const [block, isOpen] of open.entries()) {
+  for (const [block, isOpen] of audibleBlocks(rest).entries()) {
     if (isOpen === 0) continue;
     const last = stretches.at(-1);
     const [from, to] = [block * blockSamples, (block + 1) * blockSamples];
