@@ -97,6 +97,15 @@ test('audio messages are read without parsing, and as the parser reads them', (t
       },
     ),
   );
+  for (const bytes of [
+    [255, 240],
+    [255, 255, 255, 252],
+    [0, 16],
+    [0, 0, 0, 1],
+  ]) {
+    const message = Buffer.from(writer.write(Uint8Array.from(bytes), 1, undefined, false));
+    t.ok(scan.read(message) && !scan.isSilent, `${bytes} is heard in its last bits`);
+  }
   const flush = Buffer.from(encodeServerEvent({ type: 'flush_audio', eventId: 4, format: 'ulaw_8000' }));
   t.ok(scan.read(flush) && scan.isSilent);
   for (const text of [

@@ -4,10 +4,12 @@ import { Worker } from 'node:worker_threads';
 import { test } from 'tap';
 import { FrameReader } from '../src/shared/frames.js';
 import { InputWriter } from '../src/shared/ring.js';
-import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
+import { Cell, claim, createBlock, inputRingSamples, Slot } from '../src/shared/slots.js';
 import { type Report, sample, totalFrames, totalSamples } from './support/ring-worker.js';
 
 const epochEvery = 50;
+/** A little more than readers let a writer be ahead. */
+const aheadMax = inputRingSamples - 3072;
 
 function startWorker<Answer>(data: object): Promise<Answer> {
   return new Promise((resolve, reject) => {
@@ -26,9 +28,9 @@ test('input ring: a real writer and a real reader agree on every sample', async 
   const chunk = new Int16Array(320);
   while (writer.written < totalSamples) {
     // A fast writer, but one that mostly lets the reader keep up: overruns happen and are told, not the rule.
-    if (writer.written - slot.load(Cell.vadRead) > 60_000 && writer.written % 640_000 !== 0) {
+    if (writer.written - slot.load(Cell.vadRead) > aheadMax && writer.written % 640_000 !== 0) {
       await new Promise(setImmediate);
-      if (writer.written - slot.load(Cell.vadRead) > 60_000) continue;
+      if (writer.written - slot.load(Cell.vadRead) > aheadMax) continue;
     }
     for (let index = 0; index < chunk.length; index++) chunk[index] = sample(writer.written + index);
     writer.write(chunk);

@@ -9,8 +9,9 @@ const idKey = Buffer.from('"event_id":');
 const finalKey = Buffer.from('"is_final":true');
 const quote = 0x22;
 const equals = 0x3d;
-/** Base64 of zeros (16-bit samples), and of all ones (µ-law's silence). */
-const [zeros, ones] = [0x41, 0x2f];
+/** Base64 of zeros (16-bit samples) and of all ones (µ-law's silence): each letter, and the last one before one or two signs of padding. */
+const zeros = { letter: 0x41, last: [0x41, 0x41, 0x41] } as const;
+const ones = { letter: 0x2f, last: [0x2f, 0x38, 0x77] } as const;
 
 export class AudioScan {
   eventId = 0;
@@ -60,11 +61,10 @@ export class AudioScan {
 }
 
 /** Stops at the first other letter, which in speech is one of the first. */
-function isAll(letter: number, base64: Buffer, padding: number): boolean {
-  // The last letter before padding holds fewer bits, and so may differ.
-  const end = base64.length - padding - (padding > 0 ? 1 : 0);
+function isAll({ letter, last }: typeof zeros | typeof ones, base64: Buffer, padding: number): boolean {
+  const end = base64.length - padding - 1;
   for (let at = 0; at < end; at += 1) if (base64[at] !== letter) return false;
-  return true;
+  return base64[end] === last[padding];
 }
 
 /** NaN when there is no digit. */
