@@ -139,6 +139,30 @@ test('a store that is away for a while loses nothing; one that refuses loses one
   t.equal(lost.length, 2, 'retries have a bound');
 });
 
+test('a client that asks for its conversation a moment before it is known here finds it', async (t) => {
+  const store = new GatedStore();
+  store.open_();
+  const waits: number[] = [];
+  const book: ConversationBook = new ConversationBook(
+    store,
+    directoryOf(store),
+    new Recorder('test'),
+    (_id, message) => t.fail(message),
+    async (durationMs) => {
+      waits.push(durationMs);
+      if (waits.length === 3) book.begin(head);
+    },
+  );
+  t.match(await book.findSoon('conv_1'), { agentId: head.agentId });
+  t.same(
+    waits,
+    Array.from({ length: 3 }, () => bookLimits.lookEveryMs),
+  );
+  t.equal(await book.findSoon('conv_2'), undefined);
+  t.equal(waits.length, 3 + bookLimits.looks - 1, 'nobody waits for ever');
+  await book.settled('conv_1');
+});
+
 test('what waits is bounded; the end is always taken', async (t) => {
   const store = new GatedStore();
   const lost: string[] = [];

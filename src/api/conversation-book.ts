@@ -20,6 +20,9 @@ export const bookLimits = {
   retryAfterMs: [250, 1000, 3000, 10_000],
   /** A reader waits so long for what is still to be written. */
   settleMs: 3000,
+  /** One that may be just beginning is looked for so often, so far apart. */
+  looks: 9,
+  lookEveryMs: 25,
 } as const;
 
 type Write = { readonly key: string; run: () => Promise<unknown> };
@@ -87,6 +90,15 @@ export class ConversationBook {
   /** The same, of all processes. */
   async find(conversationId: string): Promise<Live | undefined> {
     return this.#live.get(conversationId) ?? (await this.elsewhere(conversationId));
+  }
+
+  /** The same for one that may be just beginning: its client knows of it a moment before this thread does. */
+  async findSoon(conversationId: string): Promise<Live | undefined> {
+    for (let look = 1; ; look += 1) {
+      const live = await this.find(conversationId);
+      if (live !== undefined || look === bookLimits.looks) return live;
+      await this.#wait(bookLimits.lookEveryMs);
+    }
   }
 
   /** `onRefused`: there is another conversation of this id, which stays as it is. */

@@ -27,7 +27,7 @@ export function feedbackAndFileRoutes(context: ApiContext): Route[] {
 
   /** Files are for conversations that are going on; the agent must be ready for them. */
   const welcome = async (conversationId: string): Promise<readonly ConversationFile[]> => {
-    const live = await conversations.find(conversationId);
+    const live = await conversations.findSoon(conversationId);
     if (live === undefined) throw notFound(conversationId);
     const session = await directory.session(live.agentId);
     const rule = session?.agent.conversation_config.conversation.file_input;
