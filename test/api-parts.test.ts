@@ -148,6 +148,7 @@ test('a client that asks for its conversation a moment before it is known here f
     directoryOf(store),
     new Recorder('test'),
     (_id, message) => t.fail(message),
+    undefined,
     async (durationMs) => {
       waits.push(durationMs);
       if (waits.length === 3) book.begin(head);

@@ -2,6 +2,7 @@
  * Conversations as they happen: which are going on, and what is still to be written of them. Each has a queue of its own, written in order,
  * one at a time; a store that is slow or away holds up nobody but that queue, and what does not fit is counted. API thread.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { EngineError, problemOf } from '../shared/errors.js';
 import { Turns } from '../shared/turns.js';
 import { privacyIn } from '../store/due.js';
@@ -41,6 +42,7 @@ export class ConversationBook {
   readonly #recorder: Recorder;
   readonly #onLost: (conversationId: string, message: string) => void;
   readonly #wait: (durationMs: number) => Promise<void>;
+  readonly #look: (durationMs: number) => Promise<void>;
   readonly #live = new Map<string, Live>();
   readonly #entries = new Map<string, Entry>();
   /** Conversations whose turn it is to be written, in order. */
@@ -56,19 +58,21 @@ export class ConversationBook {
   onBegin: (conversationId: string, live: Live) => void = () => undefined;
   onWritten: (conversationId: string) => void = () => undefined;
 
-  /** `onLost`: something was not written. `wait`: for tests. */
+  /** `onLost`: something was not written. `wait` (keeps no process alive) and `look` (somebody waits for the answer): for tests. */
   constructor(
     store: Store,
     directory: AgentDirectory,
     recorder: Recorder,
     onLost: (conversationId: string, message: string) => void,
     wait: (durationMs: number) => Promise<void> = delay,
+    look: (durationMs: number) => Promise<void> = sleep,
   ) {
     this.#store = store;
     this.#directory = directory;
     this.#recorder = recorder;
     this.#onLost = onLost;
     this.#wait = wait;
+    this.#look = look;
   }
 
   get liveCount(): number {
@@ -97,7 +101,7 @@ export class ConversationBook {
     for (let look = 1; ; look += 1) {
       const live = await this.find(conversationId);
       if (live !== undefined || look === bookLimits.looks) return live;
-      await this.#wait(bookLimits.lookEveryMs);
+      await this.#look(bookLimits.lookEveryMs);
     }
   }
 
