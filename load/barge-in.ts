@@ -4,7 +4,8 @@
  *
  * What is measured, on one monotonic clock:
  *   onset → HOLD      from the first sample of the interrupting clip above its peak minus 45 dB (and from its first voiced 10 ms) to the
- *                     instant at which the engine decided to stand still. The caller's own 20 ms frame is in it.
+ *                     instant at which the engine decided to stand still. The caller's own 20 ms frame is in it. Of several HOLDs the one
+ *                     that made the agent silent (`verdictsIn`).
  *   HOLD → CUT        how long it takes to be sure that it is an interruption.
  *   decision → last frame   arrival at the caller of the last audio of the interrupted reply; 0 when that came before the decision.
  *   decision → silence      last audible sample at the ear, which plays what it has (`load/ear.ts`). From a HOLD that was released

@@ -42,7 +42,6 @@ export class ConversationBook {
   readonly #recorder: Recorder;
   readonly #onLost: (conversationId: string, message: string) => void;
   readonly #wait: (durationMs: number) => Promise<void>;
-  readonly #look: (durationMs: number) => Promise<void>;
   readonly #live = new Map<string, Live>();
   readonly #entries = new Map<string, Entry>();
   /** Conversations whose turn it is to be written, in order. */
@@ -58,21 +57,19 @@ export class ConversationBook {
   onBegin: (conversationId: string, live: Live) => void = () => undefined;
   onWritten: (conversationId: string) => void = () => undefined;
 
-  /** `onLost`: something was not written. `wait` (keeps no process alive) and `look` (somebody waits for the answer): for tests. */
+  /** `onLost`: something was not written. `wait`: for tests. */
   constructor(
     store: Store,
     directory: AgentDirectory,
     recorder: Recorder,
     onLost: (conversationId: string, message: string) => void,
     wait: (durationMs: number) => Promise<void> = delay,
-    look: (durationMs: number) => Promise<void> = sleep,
   ) {
     this.#store = store;
     this.#directory = directory;
     this.#recorder = recorder;
     this.#onLost = onLost;
     this.#wait = wait;
-    this.#look = look;
   }
 
   get liveCount(): number {
@@ -101,7 +98,7 @@ export class ConversationBook {
     for (let look = 1; ; look += 1) {
       const live = await this.find(conversationId);
       if (live !== undefined || look === bookLimits.looks) return live;
-      await this.#look(bookLimits.lookEveryMs);
+      await sleep(bookLimits.lookEveryMs);
     }
   }
 

@@ -5,6 +5,7 @@
 import { EngineError, type FailureKind } from '../shared/errors.js';
 import { ms } from '../shared/units.js';
 import type { CharTime } from './port.js';
+import { isSpeakable } from './speakable.js';
 
 /** Characters in the order they sound. Times in milliseconds from the start of the audio of the message. */
 export type Alignment = {
@@ -79,11 +80,6 @@ const stringOf = (value: unknown): string | undefined => (isString(value) ? valu
 
 function arrayOf<Item>(value: unknown, isItem: (item: unknown) => item is Item): readonly Item[] | undefined {
   return Array.isArray(value) && value.every(isItem) ? value : undefined;
-}
-
-/** Whether there is anything in a text that makes a sound. */
-export function isSpeakable(text: string): boolean {
-  return /[\p{L}\p{N}]/u.test(text);
 }
 
 /** How far ahead a character is looked for when the provider left some out. */

@@ -9,10 +9,11 @@
 import { nowMs } from '../shared/clock.js';
 import { EngineError } from '../shared/errors.js';
 import type { Hz } from '../shared/units.js';
-import { isSpeakable, SentText, type ServerMessage } from './elevenlabs-messages.js';
+import { SentText, type ServerMessage } from './elevenlabs-messages.js';
 import type { Context, ContextEvents } from './elevenlabs-socket.js';
 import type { CharTime, TtsChunk, TtsStream, TtsStreamOptions } from './port.js';
 import { SampleJoiner } from './sample-joiner.js';
+import { isSpeakable } from './speakable.js';
 
 export type StreamDeadlines = {
   /** From text to the first audio of a reply, including a connection that must be opened first. */

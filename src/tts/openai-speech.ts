@@ -12,6 +12,7 @@ import { openAiBaseUrl, openAiClient } from '../shared/openai-client.js';
 import { type Hz, hz } from '../shared/units.js';
 import type { TtsProvider, TtsStream, TtsStreamOptions } from './port.js';
 import { SampleJoiner } from './sample-joiner.js';
+import { isSpeakable } from './speakable.js';
 
 export type OpenAiSpeechOptions = {
   /** Empty for servers without keys. */
@@ -156,7 +157,7 @@ class SpeechStream implements TtsStream {
       if (text === undefined) break;
       const pieceIndex = this.#pieceCount;
       this.#pieceCount += 1;
-      if (/[\p{L}\p{N}]/u.test(text)) this.#requests.push({ pieceIndex, reader: this.#request(text) });
+      if (isSpeakable(text)) this.#requests.push({ pieceIndex, reader: this.#request(text) });
     }
     if (this.#isReceiving || this.#isOver) return;
     const request = this.#requests.shift();

@@ -4,7 +4,7 @@
  */
 import { strict as assert } from 'node:assert';
 import { endOfWord, endPatienceMs, endsInside, isClauseEnd, judgeEnd, skipSpaces } from './sentence-end.js';
-import { SpeakableText } from './speakable.js';
+import { isSpeakable, SpeakableText } from './speakable.js';
 
 /** Lengths in UTF-16 units of speakable text. */
 export const segmentLimits = {
@@ -33,7 +33,7 @@ type PauseCut = { readonly afterMs: number; readonly at: number };
 
 /** Collapses runs of spaces to one, a line break if there was one, and trims. */
 function tidied(text: string, offsets: readonly number[]): { text: string; offsets: Uint32Array } {
-  if (!/[\p{L}\p{N}]/u.test(text)) return { text: '', offsets: new Uint32Array(0) };
+  if (!isSpeakable(text)) return { text: '', offsets: new Uint32Array(0) };
   let tidy = '';
   const kept: number[] = [];
   for (let at = 0; at < text.length; ) {

@@ -36,6 +36,11 @@ type Mode =
 
 type Held = { readonly letter: string; readonly index: number };
 
+/** Whether there is anything in a text, or in one character of it, that makes a sound. */
+export function isSpeakable(text: string): boolean {
+  return /[\p{L}\p{N}]/u.test(text);
+}
+
 export class SpeakableText {
   /** What is left and not yet taken. Never begins with a space. */
   text = '';

@@ -10,6 +10,7 @@ import { type EngineError, type Problem, problemOf } from '../shared/errors.js';
 import type { Hz } from '../shared/units.js';
 import type { TtsChunk, TtsProvider, TtsStream, TtsVoice } from './port.js';
 import { type Segment, Segmenter } from './segmenter.js';
+import { isSpeakable } from './speakable.js';
 import { Timeline } from './timeline.js';
 
 /** Text is held back while this much audio is unheard or on its way, and the synthesiser is paused above twice as much. */
@@ -22,8 +23,6 @@ const msPerCharMax = 65;
  */
 const hungryMs = 1000;
 const quietMs = 400;
-/** What makes a sound in a text. */
-const sounds = /[\p{L}\p{N}]/u;
 /** A synthesiser that fails is asked once more for what it did not say. */
 const attemptsMax = 2;
 /** Text of one speech; longer is cut. */
@@ -224,7 +223,7 @@ export class Speech {
     this.timeline.addPiece(segment.offsets);
     this.#pieces += 1;
     this.#fedChars += segment.text.length;
-    if (sounds.test(segment.text)) this.#fedAtSample = this.audio.end;
+    if (isSpeakable(segment.text)) this.#fedAtSample = this.audio.end;
     this.#stream?.write(segment.text);
   }
 

@@ -5,6 +5,7 @@
  * From provider alignment where there is one; otherwise a piece's characters are spread evenly over its voiced samples.
  */
 import type { CharTime } from './port.js';
+import { isSpeakable } from './speakable.js';
 
 /** A word is heard when this share of its samples was played. */
 const heardRatio = 0.6;
@@ -189,7 +190,7 @@ export class Timeline {
     if (piece === undefined) return 'no';
     for (let index = piece.end - 1; index >= piece.start; index--) {
       const original = this.#originalIndex[index]!;
-      if (!/[\p{L}\p{N}]/u.test(this.#original[original]!)) continue;
+      if (!isSpeakable(this.#original[original]!)) continue;
       if ((this.#starts[original] ?? -1) < 0) return 'no';
       return this.#isExact[original] === true ? 'whole' : 'begun';
     }
@@ -249,7 +250,7 @@ export class Timeline {
   /** Marks at the end of a word make no sound: its last letter or digit decides. */
   #soundsToItsEnd(firstChar: number, lastChar: number): boolean {
     for (let index = lastChar - 1; index >= firstChar; index--) {
-      if (/[\p{L}\p{N}]/u.test(this.#original[index]!)) return (this.#starts[index] ?? -1) >= 0;
+      if (isSpeakable(this.#original[index]!)) return (this.#starts[index] ?? -1) >= 0;
     }
     return true;
   }

@@ -6,6 +6,7 @@
 import type { Ms } from '../../shared/units.js';
 import { ms } from '../../shared/units.js';
 import type { CharTime } from '../port.js';
+import { isSpeakable } from '../speakable.js';
 
 /** A stretch of text without white space: UTF-16 indices, `endIndex` exclusive. */
 export type Token = { readonly startIndex: number; readonly endIndex: number };
@@ -87,7 +88,7 @@ export function charTimes(text: string, words: readonly WordTime[], audioMs: num
 
 function spread(times: CharTime[], text: string, place: Token, startMs: number, endMs: number): void {
   const all = Array.from({ length: place.endIndex - place.startIndex }, (_, offset) => place.startIndex + offset);
-  const letters = all.filter((index) => /[\p{L}\p{N}]/u.test(text[index] ?? ''));
+  const letters = all.filter((index) => isSpeakable(text[index] ?? ''));
   const sharing = letters.length === 0 ? all : letters;
   const durationMs = (endMs - startMs) / sharing.length;
   if (durationMs <= 0) return;
