@@ -331,11 +331,13 @@ test('scores: weights, gates, cap, variations', async (t) => {
   t.match(wall.gates[0], { id: 'G1', isMet: true, isJudged: true });
   t.match(scoresOf([good], setting, 20).gates[0], { isMet: true, isJudged: false });
   t.same(plainScoresOf([good, late], 5), plainScoresOf([late, good], 5), 'the order of runs does not matter');
+  const judged = (one: typeof good) => ({ scores: scoresOf([one], setting, 20), figures: [one] });
   const figures = variationFigures(
     { name: 'late', kind: 'mutant', target: ['D1'] },
-    scoresOf([missed], setting, 20),
-    scoresOf([good], setting, 20),
+    judged({ ...missed, isPassed: false }),
+    judged({ ...good, id: missed.id, isPassed: true }),
   );
   t.equal(figures.isCaught, true);
+  t.same(figures.unexpected, [missed.id], 'what went as expected before');
   t.same(crossEffects({ ...figures, target: ['D2'] }).length > 0, true);
 });

@@ -21,7 +21,7 @@ import type { EndpointingSweep, VariationFigures } from './result.js';
 import { resultText, sweepLines, variationLine } from './result-text.js';
 import { type Family, families, type Scenario } from './scenario.js';
 import { scoresOf } from './score.js';
-import { clipFolder, loadSuite, type SuitePart } from './suite.js';
+import { clipFolder, loadSuite, rulesFolder, scenarioFolder } from './suite.js';
 import { bareTextRule, silenceOnly, sweepOf, textRule } from './sweep/endpointing.js';
 import { type Pause, recordedPauses, scriptedPauses } from './sweep/pauses.js';
 import { variationFigures } from './variations.js';
@@ -40,11 +40,14 @@ function choiceOf(only: string | undefined): { families?: Family[]; ids?: string
   return [...(chosen.length > 0 ? [{ families: chosen }] : []), ...(ids.length > 0 ? [{ ids }] : [])];
 }
 
-async function chosenSuite(part: SuitePart, only: string | undefined): Promise<{ scenarios: Scenario[]; hash: string }> {
-  const loaded = await Promise.all(choiceOf(only).map((choice) => loadSuite(part, choice)));
+type SuiteName = Exclude<Options['suite'], 'real'>;
+
+async function chosenSuite(name: SuiteName, only: string | undefined): Promise<{ scenarios: Scenario[]; hash: string }> {
+  const [part, folder] = name === 'rules' ? (['all', rulesFolder] as const) : ([name, scenarioFolder] as const);
+  const loaded = await Promise.all(choiceOf(only).map((choice) => loadSuite(part, choice, folder)));
   const byId = new Map(loaded.flatMap(({ scenarios }) => scenarios.map((scenario) => [scenario.id, scenario] as const)));
   const scenarios = [...byId.values()].sort((left, right) => (left.id < right.id ? -1 : 1));
-  if (scenarios.length === 0) throw new Usage(`--only ${only}: leaves no scenario of the suite "${part}"`);
+  if (scenarios.length === 0) throw new Usage(`--only ${only}: leaves no scenario of the suite "${name}"`);
   return { scenarios, hash: loaded.map(({ hash }) => hash).join('-') };
 }
 
@@ -91,12 +94,13 @@ async function varied(
       ? mutants.map(({ variation, target }) => ({ name: variation.name, kind: 'mutant' as const, target }))
       : ablations.map(({ variation }) => ({ name: variation.name, kind: 'ablation' as const, target: [] }));
   const setting = { clock: base.clock, profile: base.profile };
-  const unbroken = scoresOf(played.figures, setting);
+  const judged = (figures: Played['figures']) => ({ scores: scoresOf(figures, setting), figures });
+  const unbroken = judged(played.figures);
   const figures: VariationFigures[] = [];
   for (const one of list) {
     const { folder: _, ...plain } = base;
     const broken = await playAll(scenarios, { ...plain, opener: namedOpener(one.name), onProgress: progress(`${one.name}: `) });
-    figures.push(variationFigures(one, scoresOf(broken.figures, setting), unbroken));
+    figures.push(variationFigures(one, judged(broken.figures), unbroken));
     console.log(variationLine(figures.at(-1)!));
   }
   return figures;

@@ -8,7 +8,7 @@ import { parseReport } from './report/report-json.js';
 import type { EvaluationResult } from './result.js';
 import type { PlayoutKind } from './run-record.js';
 
-const suites = ['open', 'held', 'all', 'real'] as const;
+const suites = ['open', 'held', 'all', 'rules', 'real'] as const;
 const playoutChoices: Readonly<Record<string, readonly PlayoutKind[]>> = {
   paced: ['paced'],
   buffered: ['buffered'],
@@ -18,7 +18,8 @@ const parallelMax = 64;
 
 export const usage = `npm run eval -- [OPTIONS]: plays scripted callers into the engine and says how well it converses (docs/evaluation.md).
 
-  --suite open|held|all|real   texts the settings are tuned on, held-out ones, both; recordings of people (endpointing alone)   [open]
+  --suite open|held|all        texts the settings are tuned on, held-out ones, both   [open]
+          rules|real           what no other scenario asks for, one for each rule; recordings of people (endpointing alone)
   --only NAMES                 ids and families of scenarios, separated by commas
   --clock virtual|wall         a clock that moves from event to event; real time, in which gates G1 to G3 are judged   [virtual]
   --playout paced|buffered|both   a telephone, a web client   [both]

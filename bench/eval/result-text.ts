@@ -85,11 +85,19 @@ function sensitivityLine({ sensitivity }: Scores): string {
 }
 
 export function variationLine(figures: VariationFigures): string {
-  const { name, kind, target, isCaught, total, totalDelta, targetDelta, failedGates } = figures;
+  const { name, kind, target, isCaught, total, totalDelta, targetDelta, failedGates, unexpected } = figures;
+  const isMutant = kind === 'mutant';
   const dims = figures.dims.map(({ id, delta }) => `${id} ${delta === undefined ? '-' : signed(delta)}`).join(' ');
-  const caught = kind === 'ablation' ? '' : isCaught === true ? ' caught' : ' NOT CAUGHT';
-  const cross = kind === 'ablation' ? [] : crossEffects(figures);
-  return `${kind} ${name.padEnd(20)} total ${total.toFixed(2)} (${signed(totalDelta, 2)}) ${dims}${target.length === 0 ? '' : ` target ${target.join(', ')}${targetDelta === undefined ? '' : ` ${signed(targetDelta)}`}`}${caught}${failedGates.length === 0 ? '' : `, fails ${failedGates.join(' ')}`}${cross.length === 0 ? '' : `; besides: ${cross.join(', ')}`}`;
+  const cross = isMutant ? crossEffects(figures) : [];
+  return [
+    `${kind} ${name.padEnd(20)} total ${total.toFixed(2)} (${signed(totalDelta, 2)}) ${dims}`,
+    target.length === 0 ? '' : ` target ${target.join(', ')}`,
+    targetDelta === undefined ? '' : ` ${signed(targetDelta)}`,
+    isMutant ? (isCaught === true ? ' caught' : ' NOT CAUGHT') : '',
+    failedGates.length === 0 ? '' : `, fails ${failedGates.join(' ')}`,
+    cross.length === 0 ? '' : `; besides: ${cross.join(', ')}`,
+    isMutant || unexpected.length === 0 ? '' : `; not as expected: ${unexpected.join(', ')}`,
+  ].join('');
 }
 
 export function sweepLines({ dataset, rows, anchors, note }: EndpointingSweep): string[] {

@@ -77,6 +77,8 @@ export type TurnFigures = {
   readonly answerCount: number;
   /** Words of the turn that the request whose answer was heard did not have; absent when no answer was heard. */
   readonly lostWords: number | undefined;
+  /** Messages of the caller's in which that request had them: 1 is a turn told as one; absent like `lostWords`. */
+  readonly messageCount: number | undefined;
   readonly wordCount: number;
   /** Silence of both after the first second that an answer may take. */
   readonly deadMs: number;
@@ -358,6 +360,8 @@ export type VariationFigures = {
   readonly dims: readonly { readonly id: DimId; readonly score: number | undefined; readonly delta: number | undefined }[];
   readonly targetDelta: number | undefined;
   readonly failedGates: readonly GateId[];
+  /** Scenarios that went as their files expect before, and do not now. */
+  readonly unexpected: readonly string[];
 };
 
 /** One setting of the endpointing sweep. */

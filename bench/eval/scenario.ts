@@ -78,7 +78,14 @@ const channel = z.strictObject({
   gain_db: z.number().default(0),
   /** Samples are limited at full scale after `gain_db`. */
   echo: z
-    .strictObject({ db: z.number().max(0), delay_ms: z.number().min(0).max(500), aec_hint: z.boolean().default(false) })
+    .strictObject({
+      db: z.number().max(30),
+      delay_ms: z.number().min(0).max(500),
+      aec_hint: z.boolean().default(false),
+      /** Of a loudspeaker that distorts. */
+      limit_dbfs: z.number().min(-90).max(0).optional(),
+      expect: z.enum(['ignore', 'resume']).default('ignore'),
+    })
     .optional(),
 });
 export type ChannelSetting = z.infer<typeof channel>;

@@ -12,6 +12,8 @@ import { brokenRules } from './scenario-rules.js';
 
 /** From the compiled file: the checkout's own folder. */
 export const scenarioFolder = fileURLToPath(new URL('../../../bench/eval/scenarios', import.meta.url));
+/** One scenario for each rule of the engine that those do not ask for. */
+export const rulesFolder = join(scenarioFolder, 'rules');
 /** Where made speech is kept between runs. */
 export const clipFolder = fileURLToPath(new URL('../../../.cache/eval-clips', import.meta.url));
 

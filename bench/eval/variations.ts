@@ -1,5 +1,5 @@
 /** What breaking one thing of the engine, or leaving one idea out, does to its scores. Pure. */
-import { dimIds, type GateFigures, type Scores, type VariationFigures } from './result.js';
+import { dimIds, type GateFigures, type ScenarioFigures, type Scores, type VariationFigures } from './result.js';
 
 /** A target must fall by this much, in points of ten, or be a gate that fails; nothing else may move by more than `otherMax`. */
 export const targetMin = 3;
@@ -29,7 +29,12 @@ const partNames: Readonly<Record<string, string>> = {
 
 export type Varied = { readonly name: string; readonly kind: VariationFigures['kind']; readonly target: readonly string[] };
 
-export function variationFigures({ name, kind, target }: Varied, scores: Scores, base: Scores): VariationFigures {
+/** How a set of runs was scored, and the runs. */
+export type Judged = { readonly scores: Scores; readonly figures: readonly ScenarioFigures[] };
+
+export function variationFigures({ name, kind, target }: Varied, varied: Judged, unbroken: Judged): VariationFigures {
+  const { scores } = varied;
+  const base = unbroken.scores;
   const dims = dimIds.map((id) => {
     const score = dimScore(scores, id);
     const before = dimScore(base, id);
@@ -49,7 +54,12 @@ export function variationFigures({ name, kind, target }: Varied, scores: Scores,
     dims,
     targetDelta: falls.length === 0 ? undefined : Math.min(...falls),
     failedGates,
+    unexpected: [...failedIn(varied)].filter((id) => !failedIn(unbroken).has(id)).sort(),
   };
+}
+
+function failedIn({ figures }: Judged): Set<string> {
+  return new Set(figures.filter(({ isPassed }) => !isPassed).map(({ id }) => id));
 }
 
 /** Dimensions other than the targets that moved too far, with how much. */

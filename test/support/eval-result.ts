@@ -103,6 +103,7 @@ export function turnFigures(change: Partial<TurnFigures> = {}): TurnFigures {
     waterfall: { endpointMs: 310, sttMs: 40, llmMs: 350, ttsMs: 130, engineMs: 12, bufferMs: 58 },
     answerCount: 1,
     lostWords: 0,
+    messageCount: 1,
     wordCount: 6,
     deadMs: 0,
     ...change,
@@ -193,6 +194,7 @@ function variation(name: string, kind: VariationFigures['kind'], index: number):
     dims: dimIds.map((id, at) => ({ id, score: 8 - (at === index ? 4 : 0.2), delta: at === index ? -4 : -0.2 })),
     targetDelta: -4,
     failedGates: index === 1 ? ['G4', 'G6', 'G7', 'G8'] : [],
+    unexpected: [],
   };
 }
 

@@ -9,16 +9,19 @@ const tapCount = 64;
 const decayDb = 60;
 const samplesPerMs = 16;
 
-export type EchoSetting = { readonly db: number; readonly delay_ms: number };
+/** `limit_dbfs`: what the loudspeaker cannot exceed; nearer to it and beyond it distorts. */
+export type EchoSetting = { readonly db: number; readonly delay_ms: number; readonly limit_dbfs?: number | undefined };
 
 export class EchoPath {
   readonly #taps: Float64Array;
   readonly #delaySamples: number;
+  readonly #limit: number;
 
   /** `db`: level of the echo under what is heard. */
   constructor(setting: EchoSetting, seed: number) {
     this.#taps = responseOf(10 ** (setting.db / 20), seed);
     this.#delaySamples = Math.round(setting.delay_ms * samplesPerMs);
+    this.#limit = 32768 * 10 ** ((setting.limit_dbfs ?? Number.POSITIVE_INFINITY) / 20);
   }
 
   /** Adds to `out`, whose first sample is `from` of the clock, the echo of `heard` (which begins at 0 and reaches at least to where `out` ends). */
@@ -28,9 +31,13 @@ export class EchoPath {
       const last = from + index - this.#delaySamples;
       let sum = 0;
       for (let tap = Math.max(0, last - heard.length + 1); tap < tapCount && tap <= last; tap += 1)
-        sum += taps[tap]! * heard[last - tap]!;
+        sum += taps[tap]! * this.#limited(heard[last - tap]!);
       out[index]! += sum;
     }
+  }
+
+  #limited(sample: number): number {
+    return this.#limit === Number.POSITIVE_INFINITY ? sample : this.#limit * Math.tanh(sample / this.#limit);
   }
 }
 

@@ -171,8 +171,9 @@ function creditOf(effect: Effect, isSpurious: boolean, isFalseStart: boolean): n
 /** Where the microphone hears the agent, every utterance is an event of its own, until the caller takes the floor. */
 function echoFigures(scene: Scene): EventFigures[] {
   const { scenario } = scene.record;
-  if (scenario.channel.echo === undefined) return [];
-  const base = { kind: 'echo', class: 'echo', expect: 'ignore', isUnderSpeech: true } as const;
+  const { echo } = scenario.channel;
+  if (echo === undefined) return [];
+  const base = { kind: 'echo', class: 'echo', expect: echo.expect, isUnderSpeech: true } as const;
   const none = { stallMs: 0, isSpurious: false, resumeDelayMs: undefined, skipMs: undefined, repeatMs: undefined };
   if (scene.lane.utterances.length === 0) {
     return [{ ...base, ...none, id: 'echo', fromMs: undefined, toMs: undefined, effect: 'absent', credit: 0 }];

@@ -41,6 +41,7 @@ export function expectationChecks(scenario: Scenario, measured: Measured): Expec
     const lostMax = turn === undefined || isClean(scenario) ? 0 : misheardMax * turn.wordCount;
     const isMerged = turn !== undefined && !turn.isMissed && turn.answerCount <= 1 && (turn.lostWords ?? 0) <= lostMax;
     add(`merge ${name}`, isMerged, `${turn?.answerCount ?? 0} answers, ${turn?.lostWords ?? 'unknown'} words lost`);
+    add(`${name} told as one`, turn?.messageCount === 1, `${turn?.messageCount ?? 'no'} messages`);
   }
   const cutIns = holds.filter(({ isCutIn }) => isCutIn).length + partCutIns.length;
   const doubles = turns.filter(({ answerCount }) => answerCount > 1).length;

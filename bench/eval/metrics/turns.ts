@@ -58,7 +58,7 @@ export function turnFigures(scene: Scene, turn: CallerTurn, isCutInto: boolean):
         : gapMs - (commitMs! - endMs!) - waterfall.sttMs - waterfall.llmMs - waterfall.ttsMs,
     waterfall,
     answerCount: answersOf(scene, turn).length,
-    lostWords: lostWords(scene, turn),
+    ...toldOf(scene, turn),
     wordCount: wordsOf(turn.parts.map(({ text }) => text).join(' ')).length,
     deadMs: turn.isAnswerDue ? Math.max(0, (gapMs ?? roomMs) - deadAfterMs) : 0,
   };
@@ -123,16 +123,20 @@ function waterfallOf(
   };
 }
 
-/** Words of the turn that the model was not told when it gave the last answer that was heard. */
-function lostWords(scene: Scene, turn: CallerTurn): number | undefined {
-  if (turn.to === undefined) return undefined;
+/** What of the turn the model was told when it gave the last answer that was heard: words that it was not, and in how many messages the others. */
+function toldOf(scene: Scene, turn: CallerTurn): Pick<TurnFigures, 'lostWords' | 'messageCount'> {
+  const nothing = { lostWords: undefined, messageCount: undefined };
+  if (turn.to === undefined) return nothing;
   const to = turn.to;
   const answer = scene.said.findLast(
     ({ utterance, turn: answered }) => answered === turn && utterance.from >= to - earlyMs * samplesPerMs,
   );
   const request = answer === undefined ? undefined : requestOf(scene.record, answer.utterance);
-  if (request === undefined) return undefined;
-  const told = request.messages.filter(({ role }) => role === 'user').flatMap(({ content }) => meantWords(content));
+  if (request === undefined) return nothing;
+  const messages = request.messages.filter(({ role }) => role === 'user').map(({ content }) => meantWords(content));
   const words = meantWords(turn.parts.map(({ text }) => text).join(' '));
-  return words.length - commonCount(words, told);
+  const toldBy = (count: number): number => commonCount(words, messages.slice(messages.length - count).flat());
+  const told = toldBy(messages.length);
+  const messageCount = messages.findIndex((_, index) => toldBy(index + 1) === told) + 1;
+  return { lostWords: words.length - told, messageCount };
 }
