@@ -10,6 +10,7 @@ import type { Beat } from './heartbeat.js';
 import { EngineError, type Problem } from './shared/errors.js';
 import type { MetricsAnswer } from './shared/links.js';
 import { Board, createBoard, type SharedBlock } from './shared/slots.js';
+import { youngGenerationMb } from './shared/young-generation.js';
 import type { AgentConfig } from './store/agents.js';
 import { type Strips, threadIdOf } from './telemetry/strip.js';
 import { threadTime } from './telemetry/thread-times.js';
@@ -29,13 +30,6 @@ export type FromThread =
 
 /** The near ends of the lane's links to the API thread. */
 export type LaneApiPorts = { readonly conversation: MessagePort; readonly voice: MessagePort };
-
-/**
- * What a frame or a token leaves behind is dead at once, so a small young generation suffices: half the size is twice the collections, together half
- * as long again, and saves 4 MB a thread. Recognition's requests live longer and would become old garbage
- * (docs/decisions/memory-per-call.md).
- */
-const youngGenerationMb: Readonly<Record<ThreadName, number>> = { api: 8, conversation: 4, stt: 8, tts: 4, vad: 4 };
 
 /** Which cell of the board each thread's heart beats in. */
 const beatOf = { vad: Board.vadBeat, stt: Board.sttBeat, conversation: Board.conversationBeat, tts: Board.ttsBeat } as const;
@@ -215,7 +209,7 @@ export function startThread(start: WithoutControl<ThreadStart> & { readonly port
     name: `parley-${start.thread}`,
     workerData: { ...start, control: port2 },
     transferList: [port2, ...Object.values(start.ports).flat()],
-    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb[start.thread] },
+    resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
   });
   return { name: start.thread, worker, control };
 }

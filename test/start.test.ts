@@ -1,12 +1,13 @@
 /** `npm start` as a process: what it says when something is wrong at the start, and how it ends when it is told to soon. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { type Test, test } from 'tap';
 import WebSocket from 'ws';
+import { smallYoungGeneration } from '../src/shared/young-generation.js';
 
 const main = fileURLToPath(new URL('../src/main.js', import.meta.url));
 
@@ -53,6 +54,11 @@ function folder(t: Test): string {
   t.teardown(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
+
+test('what the load rig tells Node is what `npm start` tells it', async (t) => {
+  const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: Record<string, string> };
+  t.match(scripts['start'], ` node ${smallYoungGeneration.join(' ')} dist/src/main.js`);
+});
 
 test('a store that cannot be used is said at the start and at /readyz, and REST says why; keys that do nothing are said too', async (t) => {
   const place = folder(t);

@@ -10,6 +10,7 @@ import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { EngineError } from '../../src/shared/errors.js';
+import { smallYoungGeneration } from '../../src/shared/young-generation.js';
 import type { FaultOrder } from '../faults/inject.js';
 import type { ScriptedAnswer } from '../providers/answers.js';
 import type { ClipRegistration } from '../providers/clips.js';
@@ -126,7 +127,7 @@ export class Stack {
           PARLEY_SESSIONS_MAX: `${options.sessionsMax}`,
           ...options.environment,
         },
-        options.isBreakable === true ? '../faults/inject.js' : undefined,
+        { nodeOptions: smallYoungGeneration, ...(options.isBreakable === true ? { preload: '../faults/inject.js' } : {}) },
       );
       children.push(engine);
       const logs = new EngineLog(engine.errors);
@@ -388,17 +389,17 @@ class Child {
   readonly exit: Promise<number | string>;
   hasExited = false;
 
-  /** `module` and `preload` (a module that is loaded first) are relative to this file, so that any output folder works. */
+  /** `module` and `preload` (a module that is loaded first) are relative to this file, so that any output folder works; `nodeOptions`: of Node itself. */
   constructor(
     name: string,
     module: string,
     args: readonly string[],
     environment: Readonly<Record<string, string>>,
-    preload?: string,
+    { preload, nodeOptions = [] }: { readonly preload?: string; readonly nodeOptions?: readonly string[] } = {},
   ) {
     this.#name = name;
     const own = Object.entries(process.env).filter(([key]) => !/^(?:PARLEY|GROQ|OPENAI|ELEVENLABS)_/.test(key));
-    const before = preload === undefined ? [] : ['--import', new URL(preload, import.meta.url).href];
+    const before = [...nodeOptions, ...(preload === undefined ? [] : ['--import', new URL(preload, import.meta.url).href])];
     this.#process = spawn(process.execPath, [...before, fileURLToPath(new URL(module, import.meta.url)), ...args], {
       stdio: preload === undefined ? ['ignore', 'pipe', 'pipe'] : ['ignore', 'pipe', 'pipe', 'ipc'],
       env: { ...Object.fromEntries(own), ...environment },

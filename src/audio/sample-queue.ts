@@ -6,10 +6,11 @@
  * (docs/decisions/memory-per-call.md).
  */
 
-/** A quarter of a second at 16 kHz, 8 KB: what is kept too much at either end is little, and blocks are few. */
-const blockSamples = 4096;
-/** Blocks that are kept for the next queue, 2 MB; more are left to the collector. */
-const spareBlocksMax = 256;
+/** An eighth of a second at 16 kHz, 4 KB: what is kept too much at either end is little, and blocks are few. */
+const blockSamples = 2048;
+/** Memory is taken for so many at once, half a megabyte: nothing else lies between them, and pages that were never used are not there. */
+const blocksAtOnce = 128;
+/** Blocks for the next queue. They are never given back: there are as many as there were at once. */
 const spareBlocks: Int16Array[] = [];
 
 export class SampleQueue {
@@ -88,12 +89,18 @@ export class SampleQueue {
   #last(): readonly [block: Int16Array, at: number] {
     const at = (this.#end - this.#base) % blockSamples;
     const index = (this.#end - this.#base - at) / blockSamples;
-    const block = this.#blocks[index] ?? spareBlocks.pop() ?? new Int16Array(blockSamples);
+    const block = this.#blocks[index] ?? spareBlocks.pop() ?? newBlock();
     if (index === this.#blocks.length) this.#blocks.push(block);
     return [block, at];
   }
 }
 
+function newBlock(): Int16Array {
+  const memory = new Int16Array(blocksAtOnce * blockSamples);
+  for (let at = blocksAtOnce - 1; at > 0; at -= 1) keep(memory.subarray(at * blockSamples, (at + 1) * blockSamples));
+  return memory.subarray(0, blockSamples);
+}
+
 function keep(block: Int16Array): void {
-  if (spareBlocks.length < spareBlocksMax) spareBlocks.push(block);
+  spareBlocks.push(block);
 }

@@ -7,17 +7,22 @@
 /** Sizes are rounded up to whole steps, so that few differ. */
 const stepBytes = 32_768;
 /** What is lent again is kept up to this much; the rest, and single pieces as large, are left to the collector. */
-const spareBytesMax = 4 * 1024 * 1024;
+const spareBytesMax = 2 * 1024 * 1024;
+/** A spare piece is lent for what is smaller, but not for much less than it could hold. */
+const fitRatioMax = 2;
 
-const spare = new Map<number, ArrayBuffer[]>();
+/** By size, the smallest first. */
+const spare: ArrayBuffer[] = [];
 let spareBytes = 0;
 
 /** At least `bytes` long, with anything in it. To be given back with `giveBack`, or dropped. */
 export function lend(bytes: number): ArrayBuffer {
   const size = Math.max(1, Math.ceil(bytes / stepBytes)) * stepBytes;
-  const known = spare.get(size)?.pop();
-  if (known === undefined) return new ArrayBuffer(size);
-  spareBytes -= size;
+  const at = spare.findIndex(({ byteLength }) => byteLength >= size);
+  const known = at < 0 ? undefined : spare[at];
+  if (known === undefined || known.byteLength > fitRatioMax * size) return new ArrayBuffer(size);
+  spare.splice(at, 1);
+  spareBytes -= known.byteLength;
   return known;
 }
 
@@ -26,7 +31,6 @@ export function giveBack(memory: ArrayBuffer): void {
   const size = memory.byteLength;
   if (spareBytes + size > spareBytesMax) return;
   spareBytes += size;
-  const pieces = spare.get(size);
-  if (pieces === undefined) spare.set(size, [memory]);
-  else pieces.push(memory);
+  const at = spare.findIndex(({ byteLength }) => byteLength >= size);
+  spare.splice(at < 0 ? spare.length : at, 0, memory);
 }

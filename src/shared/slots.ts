@@ -86,8 +86,8 @@ const boardBytes = 128 * 4;
 export const headerCells = 96;
 const headerBytes = headerCells * 4;
 
-/** Input ring: 57,344 samples = 3.584 s at 16 kHz: a burst of 2 s, the pre-roll of .5 s before it, the distance that readers keep, and time to read. */
-export const inputRingSamples = 57_344;
+/** Input ring: 53,248 samples = 3.328 s at 16 kHz: a burst of 2 s, the pre-roll of .5 s before it, the distance that readers keep, and time to read. */
+export const inputRingSamples = 53_248;
 /** Output ring: frames of at most 40 ms. Eight hold 320 ms, more than the largest lead. A power of two. */
 export const outputRingFrames = 8;
 /** 40 ms at 48 kHz, 16 bits. */

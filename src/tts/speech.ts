@@ -14,7 +14,7 @@ import { isSpeakable } from './speakable.js';
 import { Timeline } from './timeline.js';
 
 /** Text is held back while this much audio is unheard or on its way, and the synthesiser is paused above twice as much. */
-const aheadMaxMs = 3000;
+const aheadMaxMs = 2000;
 /** Speaking rate for text whose audio is not there yet, until the voice turns out to be quicker. */
 const msPerCharMax = 65;
 /**

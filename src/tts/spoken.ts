@@ -26,7 +26,7 @@ export type SpokenPiece = {
 };
 
 export const spokenLimits = {
-  pieceMs: 1000,
+  pieceMs: 500,
   /** The newest audio is kept until it must have been played, for a CUT may take it back: more than the greatest lead and the way. */
   keptMs: 500,
   /** The playhead estimate is in whole milliseconds: what differs by less is no hole. */
