@@ -1,11 +1,13 @@
 /** One session's recognition: which turn its words belong to when the ports of its thread are not in step. */
 import { test } from 'tap';
-import type { FromStt, SpeechEvent } from '../src/shared/links.js';
+import { SttHost } from '../src/hosts/stt-host.js';
+import type { FromStt, SpeechEvent, ToStt } from '../src/shared/links.js';
 import { InputWriter } from '../src/shared/ring.js';
-import { Cell, claim, createBlock, Slot } from '../src/shared/slots.js';
+import { Cell, claim, createBlock, createBoard, Slot } from '../src/shared/slots.js';
 import { samples } from '../src/shared/units.js';
 import type { SttProvider, SttTurnOptions } from '../src/stt/port.js';
 import { SttSession } from '../src/stt/session.js';
+import { Recorder } from '../src/telemetry/recorder.js';
 import { step } from '../src/turn/machine.js';
 import { turnDefaults } from '../src/turn/settings.js';
 import { type Action, initialState, type TurnEvent, type TurnState } from '../src/turn/state.js';
@@ -26,17 +28,8 @@ function speechStart(startMs: number, atMs: number): SpeechEvent {
   return { ...evidence, type: 'speech_start', startSample: startMs * samplesPerMs, atSample: atMs * samplesPerMs };
 }
 
-/** A session over a second of audio, and the turns its recogniser was asked to open. */
-function session(): {
-  stt: SttSession;
-  turns: SttTurnOptions[];
-  answers: Omit<FromStt, 'slot' | 'generation'>[];
-  pushed: number[];
-} {
-  const slot = new Slot(createBlock(1), 0);
-  claim(slot);
-  new InputWriter(slot).write(new Int16Array(1000 * samplesPerMs).fill(1));
-  slot.store(Cell.vadRead, 1000 * samplesPerMs);
+/** A recogniser that says nothing: the turns it was asked to open, and where what it was given begins. */
+function scripted(): { provider: SttProvider; turns: SttTurnOptions[]; pushed: number[] } {
   const turns: SttTurnOptions[] = [];
   const pushed: number[] = [];
   const provider: SttProvider = {
@@ -53,6 +46,21 @@ function session(): {
       };
     },
   };
+  return { provider, turns, pushed };
+}
+
+/** A session over a second of audio, and the turns its recogniser was asked to open. */
+function session(): {
+  stt: SttSession;
+  turns: SttTurnOptions[];
+  answers: Omit<FromStt, 'slot' | 'generation'>[];
+  pushed: number[];
+} {
+  const slot = new Slot(createBlock(1), 0);
+  claim(slot);
+  new InputWriter(slot).write(new Int16Array(1000 * samplesPerMs).fill(1));
+  slot.store(Cell.vadRead, 1000 * samplesPerMs);
+  const { provider, turns, pushed } = scripted();
   const answers: Omit<FromStt, 'slot' | 'generation'>[] = [];
   return {
     stt: new SttSession(
@@ -77,6 +85,52 @@ test('speech that recognition hears of after its turn was closed is recognised a
   t.equal(pushed[0], 600 * samplesPerMs, 'from where the closed turn ends');
   turns[0]!.onTranscript({ text: 'wait', isFinal: false, lastSample: samples(900 * samplesPerMs) });
   t.match(answers, [{ type: 'transcript', turn: 2, text: 'wait' }], 'which nothing has opened at conversation');
+  t.end();
+});
+
+test('speech that recognition hears of before the settings of its session is recognised when they have come', (t) => {
+  const block = createBlock(1);
+  const slot = new Slot(block, 0);
+  const generation = claim(slot);
+  new InputWriter(slot).write(new Int16Array(1000 * samplesPerMs).fill(1));
+  slot.store(Cell.vadRead, 1000 * samplesPerMs);
+  const { provider, turns, pushed } = scripted();
+  const host = new SttHost(
+    { block, board: createBoard(), provider, recorder: new Recorder('stt'), pullMs: 1000 },
+    { toMain: () => undefined, toConversation: () => undefined },
+  );
+  t.teardown(() => host.close());
+  const address = { slot: 0, generation };
+  const configure: ToStt = {
+    ...address,
+    type: 'configure',
+    provider: 'scripted',
+    language: 'en',
+    keywords: [],
+    grammar: undefined,
+  };
+  // As it comes when a caller sends a whole phrase at once, and this thread was busy: the detector, main, conversation.
+  host.fromVad({ ...address, ...speechStart(400, 500) });
+  host.fromMain({ ...address, type: 'open' });
+  host.fromVad({
+    ...address,
+    ...evidence,
+    type: 'speech_end',
+    startSample: 400 * samplesPerMs,
+    lastSpeechSample: 900 * samplesPerMs,
+    atSample: 1000 * samplesPerMs,
+  });
+  t.equal(turns.length, 0);
+  host.fromConversation(configure);
+  t.equal(turns.length, 1, 'the turn is open');
+  t.ok(pushed.length > 0, 'and was given its audio');
+  host.fromMain({ ...address, type: 'close' });
+
+  const next = { slot: 0, generation: generation + 1 };
+  host.fromVad({ ...address, ...speechStart(400, 500) });
+  host.fromMain({ ...next, type: 'open' });
+  host.fromConversation({ ...configure, ...next });
+  t.equal(turns.length, 1, 'what is left of the call before is nothing to the next');
   t.end();
 });
 

@@ -23,6 +23,10 @@ export type SttHostOptions = {
   readonly listener?: Listener | undefined;
 };
 
+/** Before a session is configured, more than these are no caller's. */
+const earlyMax = 32;
+type Early = { readonly generation: number; readonly events: FromVad[] };
+
 export class SttHost {
   readonly #links: SttLinks;
   readonly #provider: SttProvider;
@@ -33,6 +37,8 @@ export class SttHost {
   readonly #sessions = new Map<number, SttSession>();
   /** Generation that each slot was last closed for. */
   readonly #closed = new Map<number, number>();
+  /** Ports have no order among each other: what the detector heard before conversation's settings came. */
+  readonly #early = new Map<number, Early>();
   readonly #ticker: NodeJS.Timeout;
   #missedSamples = 0;
 
@@ -65,15 +71,15 @@ export class SttHost {
         this.#sessions.delete(slot);
         this.#open.delete(slot);
       }
+      this.#early.delete(slot);
       this.#closed.set(slot, generation);
       this.#links.toMain({ type: 'released', slot, generation });
     }
   }
 
   fromConversation(message: ToStt): void {
-    // Ports have no order among each other: the settings of a session may come before main's word that it is open.
-    const isNewer = message.generation > Math.max(this.#open.get(message.slot) ?? 0, this.#closed.get(message.slot) ?? 0);
-    if (message.type === 'configure' && isNewer) this.#open.set(message.slot, message.generation);
+    // The settings of a session may come before main's word that it is open.
+    if (message.type === 'configure' && this.#isNewer(message)) this.#open.set(message.slot, message.generation);
     if (!this.#isOpen(message)) return;
     const { slot, generation } = message;
     if (message.type === 'close_turn') {
@@ -95,11 +101,15 @@ export class SttHost {
       this.#listener,
     );
     this.#sessions.set(slot, session);
+    const early = this.#early.get(slot);
+    this.#early.delete(slot);
+    if (early?.generation === generation) for (const event of early.events) this.fromVad(event);
   }
 
   fromVad(message: FromVad): void {
-    if (!this.#isOpen(message)) return;
-    guarded(message, this.#links.toMain, () => this.#sessions.get(message.slot)?.speech(message));
+    const session = this.#sessions.get(message.slot);
+    if (this.#isOpen(message) && session !== undefined) guarded(message, this.#links.toMain, () => session.speech(message));
+    else if (this.#isOpen(message) || this.#isNewer(message)) this.#keep(message);
   }
 
   figures(): Pick<MetricsAnswer, 'gauges' | 'counters'> {
@@ -115,6 +125,20 @@ export class SttHost {
   close(): void {
     clearInterval(this.#ticker);
     for (const session of this.#sessions.values()) session.close();
+  }
+
+  #keep(event: FromVad): void {
+    // What lasts is read from the ring; only what changes has to be known.
+    if (event.type === 'speech_hop' || event.type === 'score') return;
+    const { slot, generation } = event;
+    const known = this.#early.get(slot);
+    const early = known?.generation === generation ? known : { generation, events: [] };
+    this.#early.set(slot, early);
+    if (early.events.length < earlyMax) early.events.push(event);
+  }
+
+  #isNewer({ slot, generation }: { readonly slot: number; readonly generation: number }): boolean {
+    return generation > Math.max(this.#open.get(slot) ?? 0, this.#closed.get(slot) ?? 0);
   }
 
   #isOpen(message: { readonly slot: number; readonly generation: number }): boolean {
