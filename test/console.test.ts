@@ -14,6 +14,7 @@ import { Engine } from '../src/engine.js';
 import { hz } from '../src/shared/units.js';
 import { defaultAgent } from '../src/store/default-agent.js';
 import { fliteRateHz, loadFlite } from '../src/tts/embedded/flite.js';
+import { turnDefaults } from '../src/turn/settings.js';
 
 const names = ['chromium', 'chromium-browser', 'google-chrome'];
 const candidates = (process.env['PATH'] ?? '').split(delimiter).flatMap((folder) => names.map((name) => join(folder, name)));
@@ -27,6 +28,7 @@ const script = [
   { afterMs: 3200, phrase: 'stop' },
 ] as const;
 const tailMs = 60_000;
+const recognitionWaitMs = turnDefaults.sttWaitMs;
 
 async function microphoneFile(path: string): Promise<void> {
   const flite = await loadFlite();
@@ -142,7 +144,10 @@ test('the console', { skip }, async (t) => {
     const stages = page.locator('.waterfall').last().locator('tr');
     await stages.filter({ hasText: 'Playing' }).waitFor();
     const rows = await stages.allTextContents();
-    t.ok(rows.some((row) => /^Recognition\d+$/.test(row)) && rows.some((row) => /^End of turn\d+$/.test(row)), rows.join(', '));
+    const endOfTurnMs = Number(rows.map((row) => /^End of turn(\d+)$/.exec(row)?.[1]).find((ms) => ms !== undefined));
+    // A turn whose recognition was not done when its time was up is answered by what was heard so far, and has no such stage: busy machines.
+    const isRecognised = rows.some((row) => /^Recognition\d+$/.test(row));
+    t.ok(isRecognised || endOfTurnMs >= recognitionWaitMs, rows.join(', '));
     const marks = (await page.locator('.lanes canvas').getAttribute('aria-label')) ?? '';
     t.match(marks, /Last mark: first audio, turn \d+/);
   });

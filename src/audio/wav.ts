@@ -1,4 +1,5 @@
 /** WAV files to 16-bit samples and back. Runs where files are read or written: tools, tests and the pool. */
+import { endianness } from 'node:os';
 import { EngineError } from '../shared/errors.js';
 import { hz } from '../shared/units.js';
 import { decodeMulaw } from './mulaw.js';
@@ -107,9 +108,12 @@ function toSamples(data: Uint8Array, format: Format): Int16Array {
     case `${formatTag.pcm}/8`:
       for (let i = 0; i < samples.length; i++) samples[i] = (source[i]! - 128) << 8;
       return samples;
-    case `${formatTag.pcm}/16`:
-      for (let i = 0; i < samples.length; i++) samples[i] = source.readInt16LE(2 * i);
+    case `${formatTag.pcm}/16`: {
+      const target = Buffer.from(samples.buffer);
+      source.copy(target);
+      if (endianness() === 'BE') target.swap16();
       return samples;
+    }
     case `${formatTag.pcm}/24`:
     case `${formatTag.pcm}/32`: {
       const divisor = 2 ** (format.bits - 16);
