@@ -147,7 +147,7 @@ test('the console', { skip }, async (t) => {
     const endOfTurnMs = Number(rows.map((row) => /^End of turn(\d+)$/.exec(row)?.[1]).find((ms) => ms !== undefined));
     // A turn whose recognition was not done when its time was up is answered by what was heard so far, and has no such stage: busy machines.
     const isRecognised = rows.some((row) => /^Recognition\d+$/.test(row));
-    t.ok(isRecognised || endOfTurnMs >= recognitionWaitMs, rows.join(', '));
+    t.ok(endOfTurnMs >= (isRecognised ? 0 : recognitionWaitMs), rows.join(', '));
     const marks = (await page.locator('.lanes canvas').getAttribute('aria-label')) ?? '';
     t.match(marks, /Last mark: first audio, turn \d+/);
   });

@@ -90,3 +90,23 @@ test('lent memory is long enough, is nobody else’s, and is used again when it 
   );
   t.end();
 });
+
+test('beyond what a thread keeps for ever, samples are kept and forgotten all the same', (t) => {
+  const queue = new SampleQueue();
+  const chunk = new Int16Array(100_003);
+  // 40 MB, of which 32 are shared blocks.
+  const chunks = 200;
+  for (let round = 1; round <= 2; round += 1) {
+    const from = queue.end;
+    for (let index = 0; index < chunks; index += 1) queue.append(chunk.fill(round * 1000 + index));
+    const found = new Int16Array(1);
+    const wrong = Array.from({ length: chunks }, (_, index) => {
+      queue.copy(from + index * chunk.length, found);
+      return found[0] === round * 1000 + index;
+    }).filter((isRight) => !isRight);
+    t.equal(wrong.length, 0);
+    queue.clear();
+    t.equal(queue.end - queue.start, 0);
+  }
+  t.end();
+});

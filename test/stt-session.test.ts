@@ -29,9 +29,11 @@ function speechStart(startMs: number, atMs: number): SpeechEvent {
 }
 
 /** A recogniser that says nothing: the turns it was asked to open, and where what it was given begins. */
-function scripted(): { provider: SttProvider; turns: SttTurnOptions[]; pushed: number[] } {
+/** `calls`: what was asked of the turns beside their audio, in order. */
+function scripted(): { provider: SttProvider; turns: SttTurnOptions[]; pushed: number[]; calls: string[] } {
   const turns: SttTurnOptions[] = [];
   const pushed: number[] = [];
+  const calls: string[] = [];
   const provider: SttProvider = {
     name: 'scripted',
     warm: async () => undefined,
@@ -40,13 +42,13 @@ function scripted(): { provider: SttProvider; turns: SttTurnOptions[]; pushed: n
       turns.push(options);
       return {
         push: (_chunk, firstSample) => void pushed.push(firstSample),
-        pause: () => undefined,
-        resume: () => undefined,
+        pause: (speechMs) => void calls.push(`pause ${speechMs}`),
+        resume: () => void calls.push('resume'),
         close: () => undefined,
       };
     },
   };
-  return { provider, turns, pushed };
+  return { provider, turns, pushed, calls };
 }
 
 /** A session over a second of audio, and the turns its recogniser was asked to open. */
@@ -131,6 +133,55 @@ test('speech that recognition hears of before the settings of its session is rec
   host.fromMain({ ...next, type: 'open' });
   host.fromConversation({ ...configure, ...next });
   t.equal(turns.length, 1, 'what is left of the call before is nothing to the next');
+  t.end();
+});
+
+test('speech that pauses and goes on before the settings have come goes on for recognition too', (t) => {
+  const block = createBlock(1);
+  const slot = new Slot(block, 0);
+  const generation = claim(slot);
+  const input = new InputWriter(slot);
+  input.write(new Int16Array(1000 * samplesPerMs).fill(1));
+  slot.store(Cell.vadRead, 1000 * samplesPerMs);
+  const { provider, pushed, calls } = scripted();
+  const host = new SttHost(
+    { block, board: createBoard(), provider, recorder: new Recorder('stt'), pullMs: 1000 },
+    { toMain: () => undefined, toConversation: () => undefined },
+  );
+  t.teardown(() => host.close());
+  const address = { slot: 0, generation };
+  const from = { ...address, ...evidence, startSample: 400 * samplesPerMs };
+  host.fromMain({ ...address, type: 'open' });
+  host.fromVad({ ...address, ...speechStart(400, 500) });
+  host.fromVad({
+    ...from,
+    type: 'speech_dip',
+    lastSpeechSample: 600 * samplesPerMs,
+    atSample: 700 * samplesPerMs,
+    isSure: false,
+  });
+  // Of the hops recognition is told the one that ends a pause, and no other.
+  host.fromVad({ ...from, type: 'speech_hop', atSample: 800 * samplesPerMs });
+  host.fromConversation({
+    ...address,
+    type: 'configure',
+    provider: 'scripted',
+    language: 'en',
+    keywords: [],
+    grammar: undefined,
+  });
+  t.same(calls, ['pause 64', 'resume']);
+  input.write(new Int16Array(500 * samplesPerMs).fill(1));
+  slot.store(Cell.vadRead, 1500 * samplesPerMs);
+  host.fromVad({
+    ...from,
+    speechMs: 900,
+    type: 'speech_end',
+    lastSpeechSample: 1400 * samplesPerMs,
+    atSample: 1500 * samplesPerMs,
+  });
+  t.same(calls, ['pause 64', 'resume', 'pause 900'], 'and the end of the speech is one');
+  t.ok(pushed.at(-1)! >= 1000 * samplesPerMs, 'with the audio that came after the settings');
   t.end();
 });
 

@@ -175,9 +175,12 @@ async function evaluate(options: Options): Promise<number> {
       ? baseline && compare(result, baseline)
       : await writeReport(options.report, result, [], baseline === undefined ? {} : { baseline });
   if (comparison !== undefined) console.log(`\n${comparisonText(comparison)}`);
+  const { gates, total } = result.scores;
   // Six hard cases are no sample of anything: they go as expected, or do not.
-  if (options.suite === 'rules' && !isMatrix) return result.scenarios.every(({ isPassed }) => isPassed) ? 0 : 1;
-  const isGood = result.scores.gates.every(({ isJudged, isMet }) => !isJudged || isMet) && result.scores.total.total >= totalMin;
+  const isGood =
+    options.suite === 'rules'
+      ? result.scenarios.every(({ isPassed }) => isPassed)
+      : gates.every(({ isJudged, isMet }) => !isJudged || isMet) && total.total >= totalMin;
   const isEachCaught = result.variations.every(({ isCaught }) => isCaught !== false);
   return isGood && isEachCaught && comparison?.isWorse !== true ? 0 : 1;
 }

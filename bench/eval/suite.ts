@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import type { z } from 'zod';
 import { EngineError } from '../../src/shared/errors.js';
 import type { ClipMaker } from './clips/clip-maker.js';
 import { type VoiceSet, voiceIn } from './clips/voice-set.js';
@@ -52,6 +53,15 @@ export async function loadSuite(part: SuitePart, choice: SuiteChoice = {}, folde
   return { scenarios, hash };
 }
 
+/** Of what may be one thing or another, what is wrong with the one that it nearly is: where the fault lies deepest. */
+function plainIssues(issue: z.core.$ZodIssue): { path: PropertyKey[]; message: string }[] {
+  if (issue.code !== 'invalid_union' || issue.errors.length === 0) return [issue];
+  const options = issue.errors.map((errors) => errors.flatMap(plainIssues));
+  const depthOf = (wrongs: readonly { path: PropertyKey[] }[]): number => Math.max(...wrongs.map(({ path }) => path.length));
+  const nearest = options.reduce((best, option) => (depthOf(option) > depthOf(best) ? option : best));
+  return nearest.map(({ path, message }) => ({ path: [...issue.path, ...path], message }));
+}
+
 /** The scenario that `text` is, or what is wrong with it, a line each. */
 export function checkedScenario(fileName: string, text: string): { scenario?: Scenario; problems: string[] } {
   let json: unknown;
@@ -63,7 +73,9 @@ export function checkedScenario(fileName: string, text: string): { scenario?: Sc
   const parsed = scenarioSchema.safeParse(json);
   if (!parsed.success) {
     return {
-      problems: parsed.error.issues.map((issue) => `${fileName}: ${issue.path.join('.') || '(whole)'}: ${issue.message}`),
+      problems: parsed.error.issues
+        .flatMap(plainIssues)
+        .map(({ path, message }) => `${fileName}: ${path.join('.') || '(whole)'}: ${message}`),
     };
   }
   const problems = brokenRules(parsed.data, fileName).map(({ path, rule }) => `${fileName}: ${path}: ${rule}`);

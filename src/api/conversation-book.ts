@@ -95,11 +95,12 @@ export class ConversationBook {
 
   /** The same for one that may be just beginning: its client knows of it a moment before this thread does. */
   async findSoon(conversationId: string): Promise<Live | undefined> {
-    for (let look = 1; ; look += 1) {
-      const live = await this.find(conversationId);
-      if (live !== undefined || look === bookLimits.looks) return live;
+    let live = await this.find(conversationId);
+    for (let look = 1; live === undefined && look < bookLimits.looks; look += 1) {
       await sleep(bookLimits.lookEveryMs);
+      live = look + 1 === bookLimits.looks ? await this.find(conversationId) : this.#live.get(conversationId);
     }
+    return live;
   }
 
   /** `onRefused`: there is another conversation of this id, which stays as it is. */

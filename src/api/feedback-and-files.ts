@@ -27,7 +27,7 @@ export function feedbackAndFileRoutes(context: ApiContext): Route[] {
 
   /** Files are for conversations that are going on; the agent must be ready for them. */
   const welcome = async (conversationId: string): Promise<readonly ConversationFile[]> => {
-    const live = await conversations.findSoon(conversationId);
+    const live = await conversations.find(conversationId);
     if (live === undefined) throw notFound(conversationId);
     const session = await directory.session(live.agentId);
     const rule = session?.agent.conversation_config.conversation.file_input;
@@ -78,8 +78,9 @@ export function feedbackAndFileRoutes(context: ApiContext): Route[] {
       isPublic: true,
       file: 'file',
       answer: json(z.object({ file_id: z.string() })),
-      run: ({ ask, params }) => {
+      run: async ({ ask, params }) => {
         const conversationId = params['conversation_id']!;
+        if ((await conversations.findSoon(conversationId)) === undefined) throw notFound(conversationId);
         // One after another, so that two at once do not both become the last one allowed.
         return conversations.inTurn(conversationId, async (): Promise<ApiAnswer> => {
           const files = await welcome(conversationId);

@@ -10,7 +10,10 @@
 const blockSamples = 2048;
 /** Memory is taken for so many at once, half a megabyte: nothing else lies between them, and pages that were never used are not there. */
 const blocksAtOnce = 128;
-/** Blocks for the next queue. They are never given back: there are as many as there were at once. */
+/** So often: 32 MB, which is kept for ever. What is needed beyond it, as with hundreds of long turns while recognition is down, is taken by the block, and left to the collector. */
+const slabsMax = 64;
+let slabCount = 0;
+/** Blocks for the next queue. */
 const spareBlocks: Int16Array[] = [];
 
 export class SampleQueue {
@@ -96,11 +99,14 @@ export class SampleQueue {
 }
 
 function newBlock(): Int16Array {
+  if (slabCount === slabsMax) return new Int16Array(blockSamples);
+  slabCount += 1;
   const memory = new Int16Array(blocksAtOnce * blockSamples);
   for (let at = blocksAtOnce - 1; at > 0; at -= 1) keep(memory.subarray(at * blockSamples, (at + 1) * blockSamples));
   return memory.subarray(0, blockSamples);
 }
 
 function keep(block: Int16Array): void {
-  spareBlocks.push(block);
+  const isAlone = block.byteLength === block.buffer.byteLength;
+  if (!isAlone) spareBlocks.push(block);
 }

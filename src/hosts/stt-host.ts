@@ -128,8 +128,6 @@ export class SttHost {
   }
 
   #keep(event: FromVad): void {
-    // What lasts is read from the ring; only what changes has to be known.
-    if (event.type === 'speech_hop' || event.type === 'score') return;
     const { slot, generation } = event;
     const known = this.#early.get(slot);
     const early = known?.generation === generation ? known : { generation, events: [] };

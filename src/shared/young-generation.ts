@@ -7,5 +7,5 @@
 /** `maxYoungGenerationSizeMb` of a worker thread: three times the 1 MB that a half then has. */
 export const youngGenerationMb = 3;
 
-/** What `npm start` tells Node, for the main thread, whose halves otherwise grow to 16 MB; no call in the process can do it. */
+/** What `npm start` tells Node, for main, the pools and the database's thread. Main's halves otherwise grow to 16 MB; no call in the process can do it. */
 export const smallYoungGeneration: readonly string[] = ['--max-semi-space-size=1'];

@@ -21,7 +21,7 @@ import { labelledClip } from './labels.js';
 import { scaled, soundLevelDb, speechLevelDb } from './levels.js';
 import { makeSound } from './sounds.js';
 
-/** Of everything below this file that shapes speech; part of the name of what is kept. */
+/** Raised with a change of what shapes speech that the fingerprint below does not hear: pronunciations, hesitations, espeak. Part of the name of what is kept. */
 const makerVersion = 1;
 /** Two people with one voice differ by up to so much. */
 const paceSpread = 0.04;
@@ -107,7 +107,7 @@ export class ClipMaker {
 
 /**
  * Names the state of the code that makes speech: a few words as they are made now decide the folder in which clips are kept, so one made by
- * older code is never taken for what this code makes.
+ * code that sounds otherwise is not taken for what this code makes.
  */
 function madeBy(flite: Flite): string {
   const { samples } = callerSpeech(flite, 'Seven, please.', callerVoices['caller-m1']);

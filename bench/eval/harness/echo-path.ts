@@ -27,11 +27,11 @@ export class EchoPath {
   /** Adds to `out`, whose first sample is `from` of the clock, the echo of `heard` (which begins at 0 and reaches at least to where `out` ends). */
   addTo(out: Float64Array, from: number, heard: Int16Array): void {
     const taps = this.#taps;
+    const first = from - this.#delaySamples - tapCount + 1;
+    const loud = Float64Array.from({ length: out.length + tapCount - 1 }, (_, index) => this.#limited(heard[first + index] ?? 0));
     for (let index = 0; index < out.length; index += 1) {
-      const last = from + index - this.#delaySamples;
       let sum = 0;
-      for (let tap = Math.max(0, last - heard.length + 1); tap < tapCount && tap <= last; tap += 1)
-        sum += taps[tap]! * this.#limited(heard[last - tap]!);
+      for (let tap = 0; tap < tapCount; tap += 1) sum += taps[tap]! * loud[index + tapCount - 1 - tap]!;
       out[index]! += sum;
     }
   }
