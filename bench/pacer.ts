@@ -1,5 +1,5 @@
 /**
- * Price of pacing: a tick of the 5 ms grid that finds nothing due, and a frame from the speech into the output ring and out of it again, for one call
+ * Price of pacing: a tick of the 10 ms grid that finds nothing due, and a frame from the speech into the output ring and out of it again, for one call
  * and for many in turn. `node dist/bench/pacer.js [--json FILE]`, a few seconds. Time is moved by hand, so nothing waits. Not measured: the timer, waking
  * main, resampling, the message on the wire (`bench/wire.ts`).
  */

@@ -409,6 +409,7 @@ class OneCall {
       toTts: () => undefined,
       audio: () => undefined,
       gap: () => undefined,
+      early: () => undefined,
     };
     this.call = new Call(slot, claim(slot), facts, links, new Recorder(), counters, () => this.atMs);
     this.call.opened(this.peer);
@@ -504,7 +505,13 @@ test('a fault in the quiet after the metadata is said when the quiet is over, an
 test('before the metadata there is no event: bad JSON closes, what can be overlooked is overlooked', (t) => {
   const slot = new Slot(createBlock(1), 0);
   const counters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
-  const links = { toConversation: () => undefined, toTts: () => undefined, audio: () => undefined, gap: () => undefined };
+  const links = {
+    toConversation: () => undefined,
+    toTts: () => undefined,
+    audio: () => undefined,
+    gap: () => undefined,
+    early: () => undefined,
+  };
   const peer = new Peer();
   const call = new Call(slot, claim(slot), facts, links, new Recorder(), counters, () => startMs);
   call.opened(peer);

@@ -1,5 +1,6 @@
-/** What main does with tails: frames that it may send in spite of a HOLD. And tails and resumes of the real TTS session with the real output, at random. */
+/** When main sends frames; what it does with tails: frames that it may send in spite of a HOLD. And tails and resumes of the real TTS session with the real output, at random. */
 import fc from 'fast-check';
+import { decodeFromCompressedBase64 } from 'hdr-histogram-js';
 import { test } from 'tap';
 import { CallOutput, outputLimits } from '../src/server/call-output.js';
 import type { Connection } from '../src/server/port.js';
@@ -18,7 +19,11 @@ class Output {
   readonly writer = new FrameWriter(this.slot);
   readonly counters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
   readonly output: CallOutput;
+  readonly recorder = new Recorder('main');
+  /** When it asked to be called again. */
+  readonly early: number[] = [];
   bufferedBytes = 0;
+  atMs = 1000;
 
   constructor() {
     const connection: Connection = {
@@ -30,8 +35,9 @@ class Output {
       terminate: () => undefined,
       cork: (body) => body(),
     };
-    const events = { onFirstFrame: () => undefined };
-    this.output = new CallOutput(this.slot, this.generation, connection, new Recorder('main'), this.counters, events, () => 1000);
+    const events = { onFirstFrame: () => undefined, onEarly: (dueAtMs: number) => this.early.push(dueAtMs) };
+    const now = (): number => this.atMs;
+    this.output = new CallOutput(this.slot, this.generation, connection, this.recorder, this.counters, events, now);
     this.output.begin('pcm_16000', true);
   }
 
@@ -56,6 +62,60 @@ class Output {
     return this.slot.load(Cell.sentPosition);
   }
 }
+
+test('a frame is sent when it is due; until then nobody need look at it again, but what makes it stale is seen', (t) => {
+  const main = new Output();
+  main.push({ scheduledAtMs: 1015 });
+  main.push({ position: 640, scheduledAtMs: 1055 });
+  main.output.drain();
+  t.match([main.counters.sentFrames, main.early, main.output.isEarly], [0, [1015], true]);
+  main.atMs = 1013.9;
+  main.output.drain();
+  t.equal(main.counters.sentFrames, 0, 'not yet');
+  main.atMs = 1014.2;
+  main.output.drain();
+  t.match(
+    [main.counters.sentFrames, main.early.at(-1), main.output.isEarly],
+    [1, 1055, true],
+    'less than a millisecond is not waited for',
+  );
+  main.slot.store(Cell.take, 1);
+  t.equal(main.output.isEarly, false, 'superseded');
+  main.push({ position: 0, take: 1, scheduledAtMs: 1014 });
+  main.output.drain();
+  t.match(main.counters, { sentFrames: 2, supersededFrames: 1 }, 'what is due behind it goes at once');
+  main.push({ position: 640, take: 1, scheduledAtMs: 1054 });
+  main.output.drain();
+  main.slot.store(Cell.epoch, 1);
+  t.equal(main.output.isEarly, false, 'cut');
+  main.output.drain();
+  t.match(main.counters, { sentFrames: 2, staleFrames: 1 });
+  t.end();
+});
+
+test('how late frames are: against their instant, and not when a HOLD delayed them', (t) => {
+  const main = new Output();
+  const jitter = (): number[] => {
+    const [recorded] = main.recorder.answer({ id: 1 }).histograms;
+    const histogram = decodeFromCompressedBase64(recorded!.encoded);
+    return [histogram.totalCount, Math.round(histogram.maxValue / 1000)];
+  };
+  main.push({ scheduledAtMs: 996 });
+  main.output.drain();
+  t.same(jitter(), [1, 4]);
+  main.slot.store(Cell.holdsRaised, 1);
+  main.push({ position: 640, scheduledAtMs: 1000 });
+  main.output.drain();
+  main.atMs = 1500;
+  main.slot.store(Cell.holdsReleased, 1);
+  main.output.drain();
+  t.equal(main.counters.sentFrames, 2);
+  t.same(jitter(), [1, 4], 'that is not told');
+  main.push({ position: 1280, scheduledAtMs: 1490 });
+  main.output.drain();
+  t.same(jitter(), [2, 10], 'the next is');
+  t.end();
+});
 
 const tail = { position: 640, sampleCount: 160, isTail: 1 } as const;
 

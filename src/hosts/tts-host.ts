@@ -3,7 +3,7 @@
  * and floor cells. Evented.
  */
 import type { SpokenAudio } from '../api/links.js';
-import { nowMs } from '../shared/clock.js';
+import { nowMs, timerEarlyMs } from '../shared/clock.js';
 import { problemOf } from '../shared/errors.js';
 import { guarded } from '../shared/guard.js';
 import type { CutSent, FromTts, MetricsAnswer, Released, SessionFailed, SlotOrder, ToTts } from '../shared/links.js';
@@ -30,9 +30,6 @@ export type TtsHostOptions = {
   readonly recorder: Recorder;
   readonly rules?: TtsRules;
 };
-
-/** Timers count whole milliseconds. One that would be a fraction late is set a fraction early instead, and what is due by then goes. */
-const earlyMs = 1;
 
 export class TtsHost {
   readonly #links: TtsLinks;
@@ -148,7 +145,7 @@ export class TtsHost {
 
   /** One timer for all sessions, on absolute multiples of the grid: a late tick does not shift the next. */
   #tickNext(): void {
-    const dueAtMs = (Math.floor((nowMs() + earlyMs) / pacing.gridMs) + 1) * pacing.gridMs;
+    const dueAtMs = (Math.floor((nowMs() + timerEarlyMs) / pacing.gridMs) + 1) * pacing.gridMs;
     this.#await(dueAtMs);
   }
 
@@ -159,7 +156,7 @@ export class TtsHost {
   #tick(dueAtMs: number): void {
     const firedAtMs = nowMs();
     // A timer counts from the beginning of the round that it was set in.
-    if (firedAtMs < dueAtMs - earlyMs) {
+    if (firedAtMs < dueAtMs - timerEarlyMs) {
       this.#await(dueAtMs);
       return;
     }

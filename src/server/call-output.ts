@@ -2,7 +2,7 @@
  * What one client is sent: control events in order, and frames of the output ring. Main thread. Here is the last check of every frame: the
  * cells are loaded after the frame was seen, and what is stale is dropped (`<`, so that a cell read late can only drop more).
  */
-import { cellMs, msUntil } from '../shared/clock.js';
+import { cellMs, msUntil, timerEarlyMs } from '../shared/clock.js';
 import { FrameReader, type FrameView } from '../shared/frames.js';
 import { Cell, type Slot } from '../shared/slots.js';
 import type { Recorder } from '../telemetry/recorder.js';
@@ -25,6 +25,8 @@ export const outputLimits = {
 
 export type OutputEvents = {
   readonly onFirstFrame: (speech: number, atMs: number) => void;
+  /** The oldest frame is not due yet: `drain` is to be called then. */
+  readonly onEarly: (dueAtMs: number) => void;
 };
 
 export type OutputCounters = { staleFrames: number; supersededFrames: number; sentFrames: number; heldTimes: number };
@@ -51,6 +53,12 @@ export class CallOutput {
   #slowSinceMs = 0;
   #lastFrameAtMs = 0;
   #isQuiet = false;
+  /** The oldest frame was not due yet, and its stamps. */
+  #isEarly = false;
+  #earlyEpoch = 0;
+  #earlyTake = 0;
+  /** Frames stood still for a HOLD, and none was sent since. */
+  #hasStood = false;
   /** An event did not fit into the socket's queue: the client's picture of the call is wrong from there on. */
   #isEventLost = false;
 
@@ -143,8 +151,9 @@ export class CallOutput {
     this.drain();
   }
 
-  /** Sends every frame that may go now. Called when the bell rings and after control events. */
+  /** Sends every frame that may go now and is due. Called when the bell rings, when a frame is due, and after control events. */
   drain(): void {
+    this.#isEarly = false;
     if (this.#isQuiet) return;
     for (let frame = this.#frames.peek(); frame !== undefined; frame = this.#frames.peek()) {
       if (this.#isStale(frame)) {
@@ -156,10 +165,27 @@ export class CallOutput {
         this.#frames.advance();
         continue;
       }
-      if (frame.afterControl > this.#controlSeen || this.#isHeld() || this.#isTooSlow()) return;
+      if (this.#isHeld()) {
+        this.#hasStood = true;
+        return;
+      }
+      if (frame.afterControl > this.#controlSeen || this.#isTooSlow()) return;
+      if (frame.scheduledAtMs > this.#now() + timerEarlyMs) {
+        this.#isEarly = true;
+        this.#earlyEpoch = frame.epoch;
+        this.#earlyTake = frame.take;
+        this.#events.onEarly(frame.scheduledAtMs);
+        return;
+      }
       this.#send(frame);
       this.#frames.advance();
     }
+  }
+
+  /** The oldest frame waits for its instant, and nothing made it stale since. Plain loads, as in `Call.isRung`. */
+  get isEarly(): boolean {
+    const { cells } = this.#slot;
+    return this.#isEarly && cells[Cell.epoch]! <= this.#earlyEpoch && cells[Cell.take]! <= this.#earlyTake;
   }
 
   #isStale(frame: FrameView): boolean {
@@ -221,7 +247,10 @@ export class CallOutput {
     const atMs = this.#now();
     this.#lastFrameAtMs = atMs;
     this.#counters.sentFrames += 1;
-    this.#recorder.record('pacing_jitter', Math.abs(atMs - Math.max(frame.scheduledAtMs, this.#quietUntilMs)));
+    // What a HOLD delayed was not late.
+    if (!this.#hasStood)
+      this.#recorder.record('pacing_jitter', Math.abs(atMs - Math.max(frame.scheduledAtMs, this.#quietUntilMs)));
+    this.#hasStood = false;
     const wayMs = this.#slot.load(Cell.oneWayMs) + outputLimits.clientBufferMs;
     const leftMs = Math.max(wayMs, msUntil(this.#slot.load(Cell.playEndAtMs), atMs));
     const isFirst = this.#lastSpeech !== frame.speech;

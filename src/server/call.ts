@@ -20,6 +20,8 @@ export type CallLinks = {
   /** The input ring has new samples. */
   readonly audio: () => void;
   readonly gap: (startSample: number, endSample: number) => void;
+  /** A frame waits that is due then: `ring` is to be called. */
+  readonly early: (dueAtMs: number) => void;
 };
 
 export class Call {
@@ -71,7 +73,10 @@ export class Call {
       connection,
       this.#recorder,
       this.#counters,
-      { onFirstFrame: (speech, atMs) => this.#links.toConversation({ type: 'first_frame', ...this.#address, speech, atMs }) },
+      {
+        onFirstFrame: (speech, atMs) => this.#links.toConversation({ type: 'first_frame', ...this.#address, speech, atMs }),
+        onEarly: this.#links.early,
+      },
       this.#now,
     );
     this.#input = new CallInput(this.slot, this.#now(), {
@@ -95,10 +100,11 @@ export class Call {
    */
   get isRung(): boolean {
     const { cells } = this.slot;
-    return cells[Cell.outputWritten] !== cells[Cell.outputRead] || cells[Cell.holdsRaised]! > cells[Cell.holdsReleased]!;
+    const hasFrames = cells[Cell.outputWritten] !== cells[Cell.outputRead] && this.#output?.isEarly !== true;
+    return hasFrames || cells[Cell.holdsRaised]! > cells[Cell.holdsReleased]!;
   }
 
-  /** Frames are waiting, or a HOLD was raised. */
+  /** Frames are waiting, one is due, or a HOLD was raised. */
   ring(): void {
     if (this.#isOver) return;
     this.#output?.obeyHold();

@@ -16,6 +16,7 @@ import { type AddressRule, NewCallRate } from './address-limits.js';
 import { Call } from './call.js';
 import type { OutputCounters } from './call-output.js';
 import { ClientAddresses } from './client-address.js';
+import { Departures } from './departures.js';
 import { type CallNews, Neighbours } from './neighbours.js';
 import type { Connection, UpgradeAnswer, UpgradeRequest } from './port.js';
 
@@ -96,6 +97,7 @@ export class Calls {
   readonly #byAddress = new Map<string, number>();
   /** Conversation id → its call. */
   readonly #live = new Map<string, Call>();
+  readonly #departures: Departures<Call>;
   readonly counters: OutputCounters = { staleFrames: 0, supersededFrames: 0, sentFrames: 0, heldTimes: 0 };
   isOpen = false;
   /** Why the node takes no more calls for now, although there are places. */
@@ -129,6 +131,7 @@ export class Calls {
     this.#log = log;
     this.#now = now;
     this.#keys = keys;
+    this.#departures = new Departures(now, (call) => this.#guarded(call, () => call.ring()));
   }
 
   /** Whether a conversation of this id is going on, here or at another process of the fleet. */
@@ -256,6 +259,7 @@ export class Calls {
     this.#liveCount -= 1;
     this.#log('session.closed', { conversation_id: call.facts.conversationId, slot: index, code });
     call.closed();
+    this.#departures.delete(call);
     if (this.#live.get(call.facts.conversationId) === call) this.#live.delete(call.facts.conversationId);
     const seat = this.#seats[index]!;
     seat.call = undefined;
@@ -391,7 +395,7 @@ export class Calls {
     const generation = claim(seat.slot);
     const address = { slot: index, generation };
     seat.generation = generation;
-    seat.call = new Call(
+    const call: Call = new Call(
       seat.slot,
       generation,
       facts,
@@ -400,12 +404,14 @@ export class Calls {
         toTts: this.#lanes.toTts,
         audio: () => this.#lanes.audio(seat.slot),
         gap: (startSample, endSample) => this.#lanes.toStt({ type: 'gap', ...address, startSample, endSample }),
+        early: (dueAtMs) => this.#departures.add(call, dueAtMs),
       },
       this.#recorder,
       this.counters,
       this.#now,
     );
-    return seat.call;
+    seat.call = call;
+    return call;
   }
 }
 

@@ -10,6 +10,9 @@ export function nowMs(): Ms {
   return (seconds * 1000 + nanoseconds / 1e6) as Ms;
 }
 
+/** Timers count whole milliseconds. One that would be a fraction late is set a fraction early instead, and what is due within this goes with it. */
+export const timerEarlyMs = 1;
+
 /** An instant as a cell holds it: whole milliseconds, wrapped to 32 bits. Compare with `msUntil`. */
 export function cellMs(instantMs: number): number {
   return Math.round(instantMs) | 0;

@@ -23,14 +23,12 @@ export type FrameStamp = {
   readonly isLast: 0 | 1;
   /** 1 on a short frame that fades out: it is for a HOLD, during which main sends it if it goes on where it stopped, and never otherwise. */
   readonly isTail: 0 | 1;
-  /** Instant at which the pacer wanted it sent, monotonic ms. */
+  /** Instant at which the pacer wants it sent, monotonic ms: a little ahead, or past when it was late itself. */
   readonly scheduledAtMs: number;
 };
 
-/** A frame as the reader sees it; the arrays are views, valid until `advance`. One object is used again for every frame. */
-export type FrameView = {
-  -readonly [Key in keyof FrameStamp]: FrameStamp[Key];
-} & { payload: Uint8Array; alignment: Uint8Array };
+/** A frame as the reader sees it, valid until `advance`. The arrays are views of the ring, made when they are asked for: most looks only read the stamp. */
+export type FrameView = FrameStamp & { readonly payload: Uint8Array; readonly alignment: Uint8Array };
 
 const Field = {
   generation: 0,
@@ -128,55 +126,74 @@ export class FrameWriter {
   }
 }
 
+class PeekedFrame implements FrameView {
+  generation = 0;
+  epoch = 0;
+  take = 0;
+  eventId = 0;
+  speech = 0;
+  afterControl = 0;
+  position = 0;
+  sampleCount = 0;
+  isLast: 0 | 1 = 0;
+  isTail: 0 | 1 = 0;
+  scheduledAtMs = 0;
+  readonly #slot: Slot;
+  readonly #payloadsStart: number;
+  #place: Place;
+
+  constructor(slot: Slot, place: Place) {
+    this.#slot = slot;
+    this.#place = place;
+    this.#payloadsStart = slot.outputByteOffset + payloadsOffset;
+  }
+
+  get payload(): Uint8Array {
+    const { ints } = this.#place;
+    return new Uint8Array(this.#slot.buffer, this.#payloadsStart + ints[Field.payloadAt]!, ints[Field.payloadBytes]);
+  }
+
+  get alignment(): Uint8Array {
+    const { ints, alignment } = this.#place;
+    return alignment.subarray(0, ints[Field.alignmentBytes]);
+  }
+
+  read(place: Place): void {
+    const { ints } = place;
+    this.#place = place;
+    this.generation = ints[Field.generation]!;
+    this.epoch = ints[Field.epoch]!;
+    this.take = ints[Field.take]!;
+    this.eventId = ints[Field.eventId]!;
+    this.speech = ints[Field.speech]!;
+    this.afterControl = ints[Field.afterControl]!;
+    this.position = ints[Field.position]!;
+    this.sampleCount = ints[Field.sampleCount]!;
+    this.isLast = ints[Field.isLast] === 1 ? 1 : 0;
+    this.isTail = ints[Field.isTail] === 1 ? 1 : 0;
+    this.scheduledAtMs = place.floats[scheduledIndex]!;
+  }
+}
+
 export class FrameReader {
   readonly #slot: Slot;
   readonly #places: Place[];
-  readonly #payloadsStart: number;
-  readonly #view: FrameView;
+  /** Used again for every frame. */
+  readonly #frame: PeekedFrame;
   #read: number;
 
   constructor(slot: Slot) {
     this.#slot = slot;
     this.#places = placesOf(slot);
-    this.#payloadsStart = slot.outputByteOffset + payloadsOffset;
+    this.#frame = new PeekedFrame(slot, this.#places[0]!);
     this.#read = slot.load(Cell.outputRead);
-    this.#view = {
-      generation: 0,
-      epoch: 0,
-      take: 0,
-      eventId: 0,
-      speech: 0,
-      afterControl: 0,
-      position: 0,
-      sampleCount: 0,
-      isLast: 0,
-      isTail: 0,
-      scheduledAtMs: 0,
-      payload: noBytes,
-      alignment: noBytes,
-    };
   }
 
   /** The oldest frame, or undefined. It stays in the ring until `advance`. */
   peek(): FrameView | undefined {
     if (this.#slot.load(Cell.outputWritten) === this.#read) return undefined;
-    const place = this.#places[this.#read & (outputRingFrames - 1)]!;
-    const { ints } = place;
-    const view = this.#view;
-    view.generation = ints[Field.generation]!;
-    view.epoch = ints[Field.epoch]!;
-    view.take = ints[Field.take]!;
-    view.eventId = ints[Field.eventId]!;
-    view.speech = ints[Field.speech]!;
-    view.afterControl = ints[Field.afterControl]!;
-    view.position = ints[Field.position]!;
-    view.sampleCount = ints[Field.sampleCount]!;
-    view.isLast = ints[Field.isLast] === 1 ? 1 : 0;
-    view.isTail = ints[Field.isTail] === 1 ? 1 : 0;
-    view.scheduledAtMs = place.floats[scheduledIndex]!;
-    view.payload = new Uint8Array(this.#slot.buffer, this.#payloadsStart + ints[Field.payloadAt]!, ints[Field.payloadBytes]);
-    view.alignment = place.alignment.subarray(0, ints[Field.alignmentBytes]);
-    return view;
+    this.#frame.read(this.#places[this.#read & (outputRingFrames - 1)]!);
+    return this.#frame;
   }
 
   /** Gives the place of the peeked frame back to the writer. */

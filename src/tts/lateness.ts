@@ -1,8 +1,9 @@
 /**
  * How late the pacer's ticks come, as far as more audio must be kept ahead for it. Pure; TTS thread.
  *
- * A tick that is late once has done its harm: audio kept ahead from then on helps nobody and is heard after the next HOLD. So what counts is the
- * second worst of late, which is nothing until lateness comes back.
+ * Frames are in the ring before they are due, so that a late tick is often not heard; but where the pacer waits for a core, so does main, which has
+ * nothing in hand. What is late once has done its harm: audio kept ahead from then on helps nobody and is heard after the next HOLD. So what counts
+ * is the second worst of late, which is nothing until lateness comes back.
  */
 
 export const lateness = {

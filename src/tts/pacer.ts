@@ -1,15 +1,16 @@
 /**
  * Frames the speech on the floor into the output ring. One pacer a session, TTS thread.
  *
- * It keeps an absolute schedule: `playEnd` is when the client will have played all that was framed, and the next frame is due when less
- * than the lead is left. A late tick sends what is due and catches up without ever exceeding the lead.
+ * It keeps an absolute schedule: `playEnd` is when the client will have played all that was framed, and the next frame is due when no more
+ * than the lead is left. Frames are written a little before they are due, and main sends each at its instant. A late tick writes what is due
+ * and catches up without ever exceeding the lead.
  */
 import { fadeIn, fadeOut } from '../audio/fade.js';
 import { encodeMulaw } from '../audio/mulaw.js';
 import { msUntil } from '../shared/clock.js';
 import { FrameWriter } from '../shared/frames.js';
 import { ReferenceWriter } from '../shared/reference.js';
-import { Cell, outputRingFrames, type Slot } from '../shared/slots.js';
+import { Cell, type Slot } from '../shared/slots.js';
 import { type Hz, ms, samplesIn } from '../shared/units.js';
 import { Lateness } from './lateness.js';
 import { type Pacing, pacing } from './pacing.js';
@@ -42,9 +43,6 @@ export type OnFloor = {
   fadesIn: boolean;
 };
 
-/** The pacer's own instants lie on its grid. */
-const onGrid = (atMs: number): number => Math.ceil(atMs / pacing.gridMs) * pacing.gridMs;
-
 const noBytes = new Uint8Array(0);
 
 export class Pacer {
@@ -62,12 +60,12 @@ export class Pacer {
   readonly #samples: Int16Array;
   readonly #bytes: Uint8Array;
   #playEndMs = 0;
-  /** When the next frame should go by the lead of the last one; undefined: when it can. */
+  /** When the next frame is to go by the lead of the last one; undefined: when it can. */
   #dueMs: number | undefined;
   #nextPosition = 0;
   #wasHeld = false;
-  /** The ring was full. */
-  #hasWaited = false;
+  /** Session position from which on what was framed is one piece and is not superseded; undefined: nothing is. */
+  #pieceStart: number | undefined;
   readonly #lateness = new Lateness();
   /** What was given a tail and has not gone on since, and the session position behind the newest tail. */
   #tailOf: OnFloor | undefined;
@@ -110,6 +108,7 @@ export class Pacer {
     this.#playEndMs = 0;
     this.#dueMs = undefined;
     this.#tailOf = undefined;
+    this.#pieceStart = undefined;
   }
 
   /** Whether a HOLD forbids frames. After one the schedule does not reach back into it. */
@@ -127,6 +126,7 @@ export class Pacer {
   reframe(floor: OnFloor, from: number, holeMs: number, atMs: number): void {
     this.#track?.superseded(atMs);
     this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
+    this.#pieceStart = undefined;
     floor.speech.cursor = from;
     floor.isFramed = false;
     floor.fadesIn = holeMs > 0 || this.#endsInTail;
@@ -194,20 +194,22 @@ export class Pacer {
     this.#slot.store(Cell.take, this.#slot.load(Cell.take) + 1);
     this.#track?.superseded(atMs);
     this.#tailOf = undefined;
+    this.#pieceStart = undefined;
   }
 
-  /** Pushes every frame that is due. */
+  /** Pushes every frame that is due, or soon will be. */
   frame(floor: OnFloor, atMs: number): void {
     const { speech } = floor;
     let pushed = false;
-    if (this.#hasWaited) this.#afterWait(atMs);
+    this.#allowForUnsent(floor, atMs);
     while (!floor.isFramed) {
       const leftMs = this.#playEndMs - atMs;
-      if (leftMs > this.#leadMs(floor) - this.#pacing.frameMs) break;
+      const untilDueMs = leftMs - (this.#leadMs(floor) - this.#pacing.frameMs);
+      if (untilDueMs > this.#pacing.earlyMs) break;
       const count = speech.audio.copy(speech.cursor, this.#samples);
       const isLast = speech.isComplete && speech.cursor + count >= speech.audio.end;
       if (count < this.#samples.length && !isLast && (count === 0 || leftMs > this.#pacing.shortFrameMs)) {
-        this.#dueMs = undefined;
+        if (untilDueMs <= 0) this.#dueMs = undefined;
         if (leftMs < 0 && floor.hasStarted && this.#playEndMs > 0) this.#underrun(speech);
         speech.feed();
         break;
@@ -218,7 +220,6 @@ export class Pacer {
       }
       if (!this.#push(floor, count, isLast ? 'last' : 'more', atMs)) {
         this.#counters.framesWaited += 1;
-        this.#hasWaited = true;
         break;
       }
       pushed = true;
@@ -231,11 +232,15 @@ export class Pacer {
     this.#ringMain();
   }
 
-  /** Main took no frames for a while, and then all of them at once: the client has those in hand, and they count as lead. */
-  #afterWait(atMs: number): void {
-    this.#hasWaited = false;
-    const inHandMs = Math.min(msUntil(this.#slot.load(Cell.playEndAtMs), atMs), outputRingFrames * this.#pacing.frameMs);
-    this.#playEndMs = Math.max(this.#playEndMs, atMs + inHandMs);
+  /** While main sends nothing, time passes and what is in the ring does not get less: the client will have all of it to play from now on. */
+  #allowForUnsent(floor: OnFloor, atMs: number): void {
+    if (this.#pieceStart === undefined) return;
+    const sent = Math.max(this.#pieceStart, this.#slot.load(Cell.sentPosition));
+    const unsent = floor.base + floor.speech.cursor - sent;
+    const leastMs = atMs + (unsent * 1000) / this.#format.rateHz;
+    if (unsent <= 0 || leastMs <= this.#playEndMs) return;
+    this.#playEndMs = leastMs;
+    this.#dueMs = undefined;
   }
 
   /** Audio to keep ahead: the start's while the speech is young, then as little as link and timers allow. */
@@ -261,7 +266,7 @@ export class Pacer {
       encoding === 'ulaw'
         ? encodeMulaw(samples, this.#bytes.subarray(0, count))
         : new Uint8Array(samples.buffer, samples.byteOffset, count * 2);
-    const dueMs = this.#playEndMs > atMs && kind !== 'tail' ? this.#dueMs : undefined;
+    const scheduledAtMs = kind === 'tail' ? atMs : this.#scheduledAtMs(floor, atMs);
     const durationMs = (count * 1000) / rateHz;
     const position = floor.base + speech.cursor;
     // Before the frame: what main may send is there to be compared with.
@@ -278,26 +283,39 @@ export class Pacer {
         sampleCount: count,
         isLast: kind === 'last' ? 1 : 0,
         isTail: kind === 'tail' ? 1 : 0,
-        scheduledAtMs: Math.min(atMs, dueMs ?? atMs),
+        scheduledAtMs,
       },
       payload,
       this.#alignmentOf(speech, count, kind === 'last'),
     );
     if (!isAccepted) return false;
     this.#track?.framed(floor.epoch, position, samples);
-    this.#playEndMs = Math.max(this.#playEndMs, atMs) + durationMs;
+    this.#playEndMs = Math.max(this.#playEndMs, scheduledAtMs) + durationMs;
     this.#nextPosition = Math.max(this.#nextPosition, position + count);
+    this.#pieceStart ??= position;
     this.#counters.frames += 1;
     floor.framedMs += durationMs;
     // A lead that has just grown, as at the start, makes nothing due before now but what was.
-    const wantedMs = onGrid(this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs));
-    this.#dueMs = kind === 'tail' ? undefined : Math.max(wantedMs, Math.min(atMs, (dueMs ?? atMs) + durationMs));
+    const nextMs = Math.max(this.#wantedMs(floor), Math.min(atMs, scheduledAtMs + durationMs));
+    this.#dueMs = kind === 'tail' ? undefined : nextMs;
     floor.fadesIn = false;
     if (!floor.hasStarted) {
       floor.hasStarted = true;
       this.#slot.store(Cell.floor, speech.isProtected ? 2 : 1);
     }
     return true;
+  }
+
+  /** Before now: the tick came late. */
+  #scheduledAtMs(floor: OnFloor, atMs: number): number {
+    const earliestMs = Math.max(atMs, this.#wantedMs(floor));
+    const dueMs = this.#playEndMs > atMs ? this.#dueMs : undefined;
+    return Math.min(earliestMs, dueMs ?? earliestMs);
+  }
+
+  /** When no more than the lead is left. */
+  #wantedMs(floor: OnFloor): number {
+    return this.#playEndMs - (this.#leadMs(floor) - this.#pacing.frameMs);
   }
 
   /** Empty: nothing begins to sound in the frame, or the synthesiser does not say when. */

@@ -1,8 +1,10 @@
 /** The numbers of the pacer: how far ahead audio is sent, and what is said again after a hole. TTS thread. */
 
 export const pacing = {
-  /** All sessions are looked at together this often, so that main is woken once for many frames. */
+  /** All sessions are looked at together this often. */
   gridMs: 10,
+  /** A frame is in the ring up to this much before it is due, and main sends it when it is: a tick that is less late than that does no harm. */
+  earlyMs: 20,
   frameMs: 40,
   /** The first audio of a speech goes out unpaced up to this. */
   leadStartMs: 120,

@@ -135,7 +135,7 @@ export class RecordedCall {
       this.#client(),
       recorder,
       counters,
-      { onFirstFrame: () => undefined },
+      { onFirstFrame: () => undefined, onEarly: () => undefined },
       now,
     );
     this.#output.begin(format, true);
@@ -192,11 +192,14 @@ export class RecordedCall {
     this.heard.push({ fromMs: Math.max(soonestMs, lastEndMs), samples });
   }
 
-  /** Time passes on the pacer's grid; main looks after every tick unless it is busy elsewhere. */
+  /** Time passes on the pacer's grid; main looks every millisecond, as it does when a frame is due, unless it is busy elsewhere. */
   run(durationMs: number, isMainBusy = false): void {
     const endMs = this.atMs + durationMs;
     while (this.atMs < endMs) {
-      this.atMs += pacing.gridMs;
+      for (let step = 0; step < pacing.gridMs; step += 1) {
+        if (!isMainBusy) this.main();
+        this.atMs += 1;
+      }
       if (this.atMs - this.#cutAtMs >= portDelayMaxMs) this.deliver();
       this.#speakAsCaller();
       this.session.gridTick(this.atMs, this.atMs);
