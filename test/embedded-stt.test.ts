@@ -5,7 +5,7 @@ import { test } from 'tap';
 import { readFlac } from '../src/audio/flac.js';
 import { monoOf } from '../src/audio/recording.js';
 import { resample } from '../src/audio/resample.js';
-import { inputRateHz } from '../src/shared/units.js';
+import { inputRateHz, ms } from '../src/shared/units.js';
 import { EmbeddedTranscriber } from '../src/stt/embedded/transcriber.js';
 import { type Recognition, type SttSettings, unintelligible } from '../src/stt/port.js';
 import { loadFlite } from '../src/tts/embedded/flite.js';
@@ -82,7 +82,8 @@ test('aborts, bounds and close', async (t) => {
 });
 
 test('hears speakers', { skip: existsSync(recordings) ? false : `no recordings in ${recordings}` }, async (t) => {
-  const transcriber = new EmbeddedTranscriber();
+  // What it hears is asked here, and not how long ten seconds of speech take beside other tests.
+  const transcriber = new EmbeddedTranscriber({ deadlineMs: ms(60_000) });
   t.teardown(() => transcriber.close());
   const file = async (name: string): Promise<Int16Array> => {
     const recording = await readFlac(readFileSync(join(recordings, name)));
