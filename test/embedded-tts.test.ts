@@ -243,7 +243,8 @@ test(
       t.equal(await next.over, undefined);
       t.ok(next.chunks.length > 0);
     },
-    { pieceDeadlineMs: ms(2000) },
+    // The new thread has to start and speak within it, on a slow machine too.
+    { pieceDeadlineMs: ms(6000) },
   ),
 );
 

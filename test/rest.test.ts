@@ -133,6 +133,7 @@ test('merging: objects at every level, all else is replaced', (t) => {
   const hostile = JSON.parse('{"__proto__": {"polluted": true}, "a": {"__proto__": {"polluted": true}}}') as object;
   const merged = merge({ a: {} }, hostile) as { polluted?: boolean; a: { polluted?: boolean } };
   t.same([merged.polluted, merged.a.polluted, ({} as { polluted?: boolean }).polluted], [undefined, undefined, undefined]);
+  t.same(JSON.stringify(merge(hostile, { b: 1 })), '{"a":{},"b":1}', 'nor is it kept where nothing changes');
   const json = fc.jsonValue() as fc.Arbitrary<unknown>;
   fc.assert(
     fc.property(
