@@ -2,14 +2,15 @@
  * Where the engine's memory is and what its collections cost, looked at from inside and outside; for docs/decisions/memory-per-call.md, Linux.
  *
  *   NODE_OPTIONS="--import=$PWD/dist/load/memory-probe.js" MEMORY_PROBE_LOG=probe.jsonl npm run load -- --sessions 200 --minutes 1
- *   node dist/load/memory-probe.js probe.jsonl     heaps and collections of every thread of the engine, over the last 36 s
+ *   node dist/load/memory-probe.js probe.jsonl     heaps and collections of every thread of the engine, over the last 36 s; a log of
+ *                                                  several processes or runs is told process by process
  *   node dist/load/memory-probe.js PID             what is resident in a process, by kind of mapping
  */
 import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { PerformanceObserver } from 'node:perf_hooks';
 import { fileURLToPath } from 'node:url';
 import { getHeapSpaceStatistics } from 'node:v8';
-import { isMainThread, workerData } from 'node:worker_threads';
+import { isMainThread, threadId, workerData } from 'node:worker_threads';
 
 const everyMs = 6000;
 /** So many lines back, 36 s, is what collections are counted from. */
@@ -22,6 +23,7 @@ type GcEntry = { readonly duration: number; readonly detail: { readonly kind: nu
 
 type Collections = { count: number; ms: number; longestMs: number };
 type Line = {
+  readonly process: number;
   readonly thread: string;
   readonly youngMb: number;
   readonly oldMb: number;
@@ -48,6 +50,7 @@ function watch(thread: string, path: string): void {
     const young = spaces.get('new_space')!;
     const old = spaces.get('old_space')!;
     const line: Line = {
+      process: process.pid,
       thread,
       youngMb: young.physical_space_size / bytesInMb,
       oldMb: old.physical_space_size / bytesInMb,
@@ -60,6 +63,13 @@ function watch(thread: string, path: string): void {
   setInterval(write, everyMs).unref();
 }
 
+/** A thread of a lane by its own name, one of a pool or of the database by its number. */
+function threadName(): string {
+  if (isMainThread) return 'main';
+  const own = (workerData as { thread?: unknown } | null)?.thread;
+  return typeof own === 'string' ? own : `thread ${threadId}`;
+}
+
 function noCollections(): Collections {
   return { count: 0, ms: 0, longestMs: 0 };
 }
@@ -68,9 +78,10 @@ function tableOf(text: string): string[] {
   const threads = new Map<string, Line[]>();
   for (const row of text.trim().split('\n')) {
     const line = JSON.parse(row) as Line;
-    threads.set(line.thread, [...(threads.get(line.thread) ?? []), line]);
+    const name = `${line.process} ${line.thread}`;
+    threads.set(name, [...(threads.get(name) ?? []), line]);
   }
-  return [...threads].map(([thread, lines]) => {
+  return [...threads].map(([name, lines]) => {
     const last = lines.at(-1)!;
     const first = lines.at(-1 - linesBack) ?? lines[0]!;
     const collected = (['young', 'full'] as const).map((kind) => {
@@ -78,7 +89,7 @@ function tableOf(text: string): string[] {
       return `${kind} ${count}, ${ms.toFixed(0)} ms (longest ever ${last[kind].longestMs.toFixed(1)})`;
     });
     const mb = (value: number): string => value.toFixed(1);
-    return `${thread.padEnd(13)} young ${mb(last.youngMb)}, old ${mb(last.oldUsedMb)} of ${mb(last.oldMb)}, buffers ${mb(last.buffersMb)} MB; collections: ${collected.join('; ')}`;
+    return `${name.padEnd(26)} young ${mb(last.youngMb)}, old ${mb(last.oldUsedMb)} of ${mb(last.oldMb)}, buffers ${mb(last.buffersMb)} MB; collections: ${collected.join('; ')}`;
   });
 }
 
@@ -109,10 +120,10 @@ function mappingsOf(pid: number): string[] {
 
 const isProgram = process.argv[1] === fileURLToPath(import.meta.url);
 const log = process.env['MEMORY_PROBE_LOG'];
-const thread: unknown = isMainThread ? 'main' : (workerData as { thread?: unknown } | null)?.thread;
-const isEngine = thread !== 'main' || /\/src\/main\.js$/.test(process.argv[1] ?? '');
+/** By the command line of the process, which a worker's own arguments do not tell. */
+const isEngine = (): boolean => /\/src\/(main|member)\.js(\0|$)/.test(readFileSync('/proc/self/cmdline', 'utf8'));
 if (isProgram) {
   const [asked = ''] = process.argv.slice(2);
   if (!existsSync(asked) && !/^\d+$/.test(asked)) console.error('Give the log of a run, or the PID of a process.');
   else console.log((existsSync(asked) ? tableOf(readFileSync(asked, 'utf8')) : mappingsOf(Number(asked))).join('\n'));
-} else if (log !== undefined && typeof thread === 'string' && isEngine) watch(thread, log);
+} else if (log !== undefined && isEngine()) watch(threadName(), log);
